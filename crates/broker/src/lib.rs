@@ -1,0 +1,1 @@
+//! RocketMQ broker: topics, groups, sends, pulls, delays over a durable store.

@@ -1,0 +1,3 @@
+//! One binary: serve, send, consume, bench, decode.
+
+fn main() {}

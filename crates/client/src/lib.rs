@@ -1,0 +1,1 @@
+//! RocketMQ client for Rust: producer, consumers and admin over the remoting protocol.

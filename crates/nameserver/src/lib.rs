@@ -1,0 +1,1 @@
+//! RocketMQ name server: routes and broker registry.

@@ -1,0 +1,1 @@
+//! JSON bodies in fastjson's dialect.

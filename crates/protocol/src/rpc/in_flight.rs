@@ -1,0 +1,275 @@
+//! The requests of one connection that wait for their answer.
+
+use std::{
+    task::{Poll, Waker},
+    time::Instant,
+};
+
+/// Requests in flight, by opaque; `A` is what ends one.
+///
+/// A slab: an opaque is a slot's index in the low 16 bits and the slot's generation in the high ones, so that a
+/// late answer to a request whose slot was given out again is a stray. An answer waits in the slot until its
+/// caller takes it; no allocation per request. The table never reads a clock: it is handed `now`.
+#[derive(Debug)]
+pub struct InFlight<A> {
+    slots: Vec<Slot<A>>,
+    free: Option<u16>,
+    waiting: usize,
+    /// No deadline of a waiting request is before this.
+    earliest: Option<Instant>,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Slot<A> {
+    generation: u16,
+    state: State<A>,
+}
+
+#[derive(Debug)]
+enum State<A> {
+    Free { next: Option<u16> },
+    Waiting { deadline: Instant, waker: Option<Waker> },
+    Ended(A),
+}
+
+/// As many requests are in flight as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl<A> InFlight<A> {
+    /// The most requests that one connection can have in flight.
+    pub const MAX: usize = 1 << 16;
+
+    /// A table for at most `limit` requests ([`InFlight::MAX`] at the most).
+    pub fn new(limit: usize) -> Self {
+        InFlight {
+            slots: Vec::new(),
+            free: None,
+            waiting: 0,
+            earliest: None,
+            limit: limit.min(Self::MAX),
+        }
+    }
+
+    /// How many requests wait for their answer.
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether no request waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Takes a slot; its opaque goes out with the request.
+    pub fn insert(&mut self, deadline: Instant) -> Result<i32, Full> {
+        let state = State::Waiting {
+            deadline,
+            waker: None,
+        };
+        let (index, generation) = match self.free {
+            Some(index) => {
+                let slot = self.slots.get_mut(usize::from(index)).ok_or(Full)?;
+                if let State::Free { next } = slot.state {
+                    self.free = next;
+                }
+                slot.state = state;
+                (index, slot.generation)
+            }
+            None if self.slots.len() < self.limit => {
+                let index = self.slots.len() as u16; // below MAX
+                self.slots.push(Slot { generation: 0, state });
+                (index, 0)
+            }
+            None => return Err(Full),
+        };
+        self.waiting += 1;
+        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        Ok(opaque(index, generation))
+    }
+
+    /// Ends the request of `opaque` with its answer. `None`: nobody waits for that (late, duplicate, made up).
+    /// Otherwise the waker of the caller, if it has one.
+    pub fn end(&mut self, opaque: i32, answer: A) -> Option<Option<Waker>> {
+        let slot = self.slot(opaque)?;
+        let State::Waiting { waker, .. } = &mut slot.state else {
+            return None;
+        };
+        let waker = waker.take();
+        slot.state = State::Ended(answer);
+        self.waiting -= 1;
+        Some(waker)
+    }
+
+    /// Takes the answer of `opaque`, or leaves the waker. The slot is free afterwards.
+    ///
+    /// Pending for ever if the opaque is not in the table.
+    pub fn poll(&mut self, opaque: i32, new: &Waker) -> Poll<A> {
+        let Some(slot) = self.slot(opaque) else {
+            return Poll::Pending;
+        };
+        match &mut slot.state {
+            State::Waiting {
+                waker: Some(waker), ..
+            } => {
+                waker.clone_from(new);
+                Poll::Pending
+            }
+            State::Waiting { waker, .. } => {
+                *waker = Some(new.clone());
+                Poll::Pending
+            }
+            State::Free { .. } => Poll::Pending,
+            State::Ended(_) => match self.release(opaque) {
+                State::Ended(answer) => Poll::Ready(answer),
+                _ => Poll::Pending,
+            },
+        }
+    }
+
+    /// Gives the slot back, answered or not: the caller does not want to know any more.
+    pub fn cancel(&mut self, opaque: i32) {
+        let waiting = match self.slot(opaque).map(|slot| &slot.state) {
+            Some(State::Waiting { .. }) => true,
+            Some(State::Ended(_)) => false,
+            _ => return,
+        };
+        self.waiting -= usize::from(waiting);
+        self.release(opaque);
+    }
+
+    /// When [`InFlight::expire`] is worth a call: no request's deadline is earlier.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.waiting == 0 { None } else { self.earliest }
+    }
+
+    /// Ends every request whose deadline has come; returns how many, and their wakers.
+    pub fn expire(&mut self, now: Instant, answer: impl FnMut() -> A) -> (usize, Vec<Waker>) {
+        self.end_where(|deadline| deadline <= now, answer)
+    }
+
+    /// Ends every waiting request: the connection is gone.
+    pub fn drain(&mut self, answer: impl FnMut() -> A) -> (usize, Vec<Waker>) {
+        self.end_where(|_| true, answer)
+    }
+
+    fn end_where(
+        &mut self,
+        ends: impl Fn(Instant) -> bool,
+        mut answer: impl FnMut() -> A,
+    ) -> (usize, Vec<Waker>) {
+        let mut wakers = Vec::new();
+        let mut ended = 0;
+        let mut earliest: Option<Instant> = None;
+        for slot in &mut self.slots {
+            let State::Waiting { deadline, waker } = &mut slot.state else {
+                continue;
+            };
+            if ends(*deadline) {
+                wakers.extend(waker.take());
+                slot.state = State::Ended(answer());
+                ended += 1;
+            } else {
+                earliest = Some(earliest.map_or(*deadline, |e| e.min(*deadline)));
+            }
+        }
+        self.waiting -= ended;
+        self.earliest = earliest;
+        (ended, wakers)
+    }
+
+    fn slot(&mut self, opaque: i32) -> Option<&mut Slot<A>> {
+        let [high, low, a, b] = opaque.to_be_bytes();
+        let slot = self.slots.get_mut(usize::from(u16::from_be_bytes([a, b])))?;
+        (slot.generation == u16::from_be_bytes([high, low])).then_some(slot)
+    }
+
+    fn release(&mut self, opaque: i32) -> State<A> {
+        let free = State::Free { next: self.free };
+        let Some(slot) = self.slot(opaque) else {
+            return free;
+        };
+        slot.generation = slot.generation.wrapping_add(1);
+        let state = std::mem::replace(&mut slot.state, free);
+        self.free = Some(opaque as u16); // the index
+        state
+    }
+}
+
+fn opaque(index: u16, generation: u16) -> i32 {
+    let [a, b] = generation.to_be_bytes();
+    let [c, d] = index.to_be_bytes();
+    i32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn ready<A>(poll: Poll<A>) -> A {
+        match poll {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("pending"),
+        }
+    }
+
+    // spec: remoting I1 I2 J11 I22
+    #[test]
+    fn an_answer_ends_its_request_once_and_opaques_wrap() {
+        let now = Instant::now();
+        let mut table = InFlight::new(4);
+        let mut negative = 0;
+        for round in 0..70_000 {
+            let opaque = table.insert(now).unwrap();
+            negative += i32::from(opaque < 0);
+            assert!(table.end(opaque, round).is_some());
+            assert!(table.end(opaque, -1).is_none(), "a duplicate is a stray");
+            assert_eq!(ready(table.poll(opaque, Waker::noop())), round);
+            assert!(table.end(opaque, -1).is_none(), "a late answer is a stray");
+        }
+        assert!(negative > 0 && table.is_empty());
+    }
+
+    #[test]
+    fn the_limit_holds_and_a_cancelled_slot_comes_back() {
+        let now = Instant::now();
+        let mut table = InFlight::<()>::new(2);
+        let first = table.insert(now).unwrap();
+        table.insert(now).unwrap();
+        assert_eq!(table.insert(now), Err(Full));
+        table.cancel(first);
+        table.cancel(first);
+        let again = table.insert(now).unwrap();
+        assert_ne!(first, again);
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn deadlines_end_only_what_is_due() {
+        let now = Instant::now();
+        let mut table = InFlight::new(10);
+        let soon = table.insert(now + Duration::from_millis(10)).unwrap();
+        let late = table.insert(now + Duration::from_millis(20)).unwrap();
+        assert_eq!(table.next_deadline(), Some(now + Duration::from_millis(10)));
+        assert_eq!(table.expire(now + Duration::from_millis(9), || 1).0, 0);
+        assert_eq!(table.expire(now + Duration::from_millis(10), || 1).0, 1);
+        assert_eq!(table.next_deadline(), Some(now + Duration::from_millis(20)));
+        assert_eq!(ready(table.poll(soon, Waker::noop())), 1);
+        assert_eq!(table.drain(|| 2).0, 1);
+        assert_eq!(ready(table.poll(late, Waker::noop())), 2);
+        assert_eq!(table.next_deadline(), None);
+    }
+
+    #[test]
+    fn all_65536_slots_can_be_used() {
+        let now = Instant::now();
+        let mut table = InFlight::<u8>::new(usize::MAX);
+        let opaques: std::collections::HashSet<_> = (0..InFlight::<u8>::MAX)
+            .map(|_| table.insert(now).unwrap())
+            .collect();
+        assert_eq!(opaques.len(), InFlight::<u8>::MAX);
+        assert_eq!(table.insert(now), Err(Full));
+    }
+}

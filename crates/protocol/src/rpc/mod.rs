@@ -1,0 +1,5 @@
+//! What an RPC runtime needs and can be tested without one.
+
+mod in_flight;
+
+pub use in_flight::{Full, InFlight};

@@ -1,0 +1,1 @@
+//! RPC client and server for RocketMQ's remoting protocol on tokio.

@@ -1,0 +1,1 @@
+//! Durable message log: checksummed segments, queues, small tables. Knows stored records and files.
