@@ -101,6 +101,24 @@ headers! {
         max_reconsume_times b"maxReconsumeTimes": optional int,
     }
 
+    /// Java: `SendMessageRequestHeaderV2`, request 310: the fields of `SendMessageRequestHeader` under one-letter names.
+    SendMessageRequestHeaderV2 : Topic [request SEND_MESSAGE_V2 => SendMessageResponseHeader] {
+        producer_group b"a": required text,
+        topic b"b": required text,
+        default_topic b"c": required text,
+        default_topic_queue_nums b"d": required int,
+        queue_id b"e": required int,
+        sys_flag b"f": required int,
+        born_timestamp b"g": required long,
+        flag b"h": required int,
+        properties b"i": optional text,
+        reconsume_times b"j": optional int,
+        unit_mode b"k": optional bool,
+        max_reconsume_times b"l": optional int,
+        batch b"m": optional bool,
+        broker_name b"n": optional text,
+    }
+
     /// Java: `SendMessageResponseHeader`.
     SendMessageResponseHeader [response] {
         msg_id b"msgId": required text,
