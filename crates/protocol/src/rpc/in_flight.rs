@@ -89,6 +89,38 @@ impl<A> InFlight<A> {
         Ok(opaque(index, generation))
     }
 
+    /// An opaque that no request has, nor will get soon: for a one-way request, whose answer would be a stray.
+    pub fn stray(&mut self) -> i32 {
+        match self.free {
+            Some(index) => self.retire_generation(index),
+            None if self.slots.len() < self.limit => {
+                let index = self.slots.len() as u16; // below MAX
+                self.slots.push(Slot {
+                    generation: 0,
+                    state: State::Free { next: None },
+                });
+                self.free = Some(index);
+                self.retire_generation(index)
+            }
+            // All are taken: what the first one was before will not be it again for long.
+            None => opaque(
+                0,
+                self.slots
+                    .first()
+                    .map_or(0, |slot| slot.generation.wrapping_sub(1)),
+            ),
+        }
+    }
+
+    fn retire_generation(&mut self, index: u16) -> i32 {
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
+            return opaque(index, 0);
+        };
+        let generation = slot.generation;
+        slot.generation = generation.wrapping_add(1);
+        opaque(index, generation)
+    }
+
     /// Ends the request of `opaque` with its answer. `None`: nobody waits for that (late, duplicate, made up).
     /// Otherwise the waker of the caller, if it has one.
     pub fn end(&mut self, opaque: i32, answer: A) -> Option<Option<Waker>> {
@@ -244,6 +276,23 @@ mod tests {
         let again = table.insert(now).unwrap();
         assert_ne!(first, again);
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn an_answer_to_a_oneway_request_ends_no_other() {
+        let now = Instant::now();
+        let mut table = InFlight::new(2);
+        for _ in 0..3 {
+            let stray = table.stray();
+            let called = table.insert(now).unwrap();
+            assert_ne!(stray, called);
+            assert!(table.end(stray, ()).is_none());
+            let full = table.insert(now).unwrap();
+            let stray = table.stray();
+            assert!(table.end(stray, ()).is_none());
+            table.cancel(called);
+            table.cancel(full);
+        }
     }
 
     #[test]

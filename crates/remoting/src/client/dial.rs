@@ -1,0 +1,131 @@
+//! Opening a connection: one attempt for all who wait.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    sync::watch,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    Inner,
+    table::{Dialled, Next},
+};
+use crate::{
+    CloseCause, Connection, ConnectionEvent, Phase, RpcError,
+    connection::{self, Shared},
+};
+
+/// The connection to `addr`, as soon as there is one.
+pub(super) async fn connect(
+    inner: &Arc<Inner>,
+    addr: &str,
+    begun: Instant,
+    budget: Duration,
+) -> Result<Connection, RpcError> {
+    let deadline = begun + budget;
+    let late = || RpcError::Timeout {
+        addr: addr.to_owned(),
+        phase: Phase::Connect,
+        elapsed: begun.elapsed(),
+        timeout: budget,
+    };
+    loop {
+        let mut dialled = match inner.table.next(addr, Instant::now()) {
+            Next::Use(connection) => return Ok(connection),
+            Next::Pause(until) => {
+                timeout_at(deadline, sleep_until(until))
+                    .await
+                    .map_err(|_| late())?;
+                continue;
+            }
+            Next::Wait(dialled) => dialled,
+            Next::Dial(tell, dialled) => {
+                // A task of its own: whoever gives up waiting does not end it for the others.
+                tokio::spawn(dial(inner.clone(), addr.to_owned(), tell));
+                dialled
+            }
+        };
+        let ended = timeout_at(deadline, dialled.wait_for(Option::is_some))
+            .await
+            .map_err(|_| late())?;
+        match ended.as_deref() {
+            Ok(Some(Ok(connection))) => return Ok(connection.clone()),
+            Ok(Some(Err(source))) => {
+                return Err(RpcError::Connect {
+                    addr: addr.to_owned(),
+                    elapsed: begun.elapsed(),
+                    source: source.clone(),
+                });
+            }
+            // The runtime dropped the dial; try again.
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
+    inner.endpoint.emit(ConnectionEvent::Connecting(addr.clone()));
+    let opened = match timeout(inner.options.connect_timeout, open(&addr)).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            let text = format!("no connection within {:?}", inner.options.connect_timeout);
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        }
+    };
+    let result = opened.and_then(|stream| start(&inner, &addr, stream));
+    match &result {
+        Ok(connection) => inner.table.dialled(&addr, connection),
+        Err(_) => inner
+            .table
+            .failed(&addr, Instant::now(), inner.options.max_backoff, jitter()),
+    }
+    // Nobody may wait any more: then the connection serves the next caller.
+    tell.send_replace(Some(result.map_err(Arc::new)));
+}
+
+async fn open(addr: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name resolves to no address");
+    for resolved in lookup_host(addr).await? {
+        match TcpStream::connect(resolved).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn start(inner: &Arc<Inner>, addr: &str, stream: TcpStream) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10));
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let shared = Shared::new(
+        inner.endpoint.clone(),
+        stream.peer_addr()?,
+        stream.local_addr()?,
+        0,
+    );
+    let connection = Connection::new(shared.clone());
+    let (inner, addr, this) = (Arc::downgrade(inner), addr.to_owned(), connection.clone());
+    tokio::spawn(async move {
+        let cause: Arc<CloseCause> = connection::run(stream, shared).await;
+        drop(cause);
+        if let Some(inner) = inner.upgrade() {
+            inner.table.closed(&addr, &this);
+        }
+    });
+    Ok(connection)
+}
+
+/// Between 0 and 1: so that clients that lost one server do not all come back at once.
+fn jitter() -> f64 {
+    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+}

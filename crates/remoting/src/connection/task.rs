@@ -1,0 +1,480 @@
+//! The task that owns a socket.
+//!
+//! A turn: write what waits, read what is there (two large reads at most), end the calls that were answered,
+//! handle the requests, write the answers. Then the others have their turn; when nothing happens any more the
+//! task looks for a moment (see `looker`), and sleeps.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use rocketwire_protocol::{Command, frame};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    Connection, ConnectionEvent,
+    shared::{CallEnd, Shared},
+};
+use crate::{CloseCause, dispatch::Return, sniff};
+
+/// Bytes of one read, and of the buffer that frames are cut from.
+const READ: usize = 64 << 10;
+/// Reads of one turn: more would starve the other connections.
+const READS: usize = 2;
+/// An output buffer that grew beyond this is given back once it is written.
+const KEEP: usize = 256 << 10;
+/// Deadlines are kept to this tick.
+const TICK: Duration = Duration::from_millis(10);
+/// When an idle connection gives its buffers back.
+const SHRINK: Duration = Duration::from_secs(1);
+
+/// Runs a connection until it closes.
+pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(io: T, shared: Arc<Shared>) -> Arc<CloseCause> {
+    let connection = Connection::new(shared.clone());
+    let endpoint = shared.endpoint.clone();
+    endpoint.emit(ConnectionEvent::Active(connection.clone()));
+    let now = Instant::now();
+    let mut alarm = pin!(sleep_until(now + SHRINK));
+    let mut task = Task {
+        io,
+        connection: connection.clone(),
+        shared: &shared,
+        input: BytesMut::new(),
+        out: Vec::new(),
+        written: 0,
+        answers: Vec::new(),
+        wakers: Vec::new(),
+        first: true,
+        looking: false,
+        flushing: false,
+        last_active: now,
+        frame_begun: None,
+        stalled_since: None,
+        alarm_at: now + SHRINK,
+        next_deadline: None,
+    };
+    let cause = loop {
+        match poll_fn(|cx| task.turn(alarm.as_mut(), cx)).await {
+            Turn::Worked => tokio::task::yield_now().await,
+            Turn::Look => {
+                // Others of this core first, be they of another process.
+                std::thread::yield_now();
+                tokio::task::yield_now().await;
+            }
+            Turn::Close(cause) => break Arc::new(cause),
+        }
+    };
+    shared.looker().stop(&mut task.looking);
+    task.log_close(&cause);
+    if matches!(&*cause, CloseCause::Idle(_)) {
+        endpoint.emit(ConnectionEvent::Idle(connection.clone()));
+    }
+    shared.closed(&cause);
+    endpoint.emit(ConnectionEvent::Closed(connection, cause.clone()));
+    cause
+}
+
+struct Task<'a, T> {
+    io: T,
+    connection: Connection,
+    shared: &'a Arc<Shared>,
+    input: BytesMut,
+    /// Being written: `out[written..]` is left.
+    out: Vec<u8>,
+    written: usize,
+    answers: Vec<Command>,
+    wakers: Vec<Waker>,
+    /// No frame has come yet.
+    first: bool,
+    /// This task is the one of the endpoint that looks.
+    looking: bool,
+    /// The transport may hold written bytes back (TLS).
+    flushing: bool,
+    last_active: Instant,
+    /// When the frame that is not complete began.
+    frame_begun: Option<Instant>,
+    /// Since when bytes wait and none go out.
+    stalled_since: Option<Instant>,
+    alarm_at: Instant,
+    /// The table's, as of this turn.
+    next_deadline: Option<std::time::Instant>,
+}
+
+enum Turn {
+    /// Something happened: let the others run, then look again.
+    Worked,
+    /// Nothing happened, but soon something may.
+    Look,
+    Close(CloseCause),
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
+    /// Pending: the task sleeps until the socket, a caller, a responder or the alarm wakes it.
+    fn turn(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Turn> {
+        let worked = match self.work(cx) {
+            Ok(worked) => worked,
+            Err(cause) => return Poll::Ready(Turn::Close(cause)),
+        };
+        let looker = self.shared.looker();
+        if worked {
+            looker.hit();
+        } else if !looker.look(&mut self.looking) {
+            return self.sleep(alarm.as_mut(), cx);
+        }
+        // The alarm is polled only by a task that sleeps; a busy one looks at the clock itself.
+        let now = Instant::now();
+        if worked {
+            self.last_active = now;
+        }
+        if self
+            .next_deadline
+            .is_some_and(|deadline| deadline <= now.into_std())
+        {
+            self.expire_calls(now);
+        }
+        if now >= self.alarm_at {
+            match self.on_alarm(now) {
+                Err(cause) => return Poll::Ready(Turn::Close(cause)),
+                Ok(next) => {
+                    alarm.as_mut().reset(next);
+                    self.alarm_at = next;
+                }
+            }
+        }
+        Poll::Ready(if worked { Turn::Worked } else { Turn::Look })
+    }
+
+    /// One round of writing, reading and handling; whether anything happened.
+    fn work(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseCause> {
+        let mut worked = self.write(cx)?;
+        if self.may_read() {
+            for _ in 0..READS {
+                let Some(filled) = self.read(cx)? else { break };
+                worked = true;
+                self.handle_frames(cx)?;
+                if !filled {
+                    break;
+                }
+            }
+        }
+        // Callers that were just answered ask again at once, mostly: their frames and ours make one write.
+        let woke = self.end_calls();
+        if !woke {
+            worked |= self.write(cx)?;
+        }
+        Ok(worked | woke)
+    }
+
+    /// Below the watermark, and not too much in work.
+    fn may_read(&self) -> bool {
+        self.out.len() - self.written <= self.shared.options().high_water
+            && self.shared.served() < self.shared.options().max_served
+    }
+
+    /// Reads once. `None`: nothing is there. `Some(true)`: the buffer was filled, there may be more.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
+        if self.input.capacity() - self.input.len() < READ / 4 {
+            let missing = frame::announced_len(&self.input)
+                .map_or(0, |len| (len as usize).saturating_sub(self.input.len()));
+            // Grows by what came, not by what is announced.
+            self.input.reserve(READ.max(missing.min(self.input.len())));
+        }
+        let room = self.input.capacity() - self.input.len();
+        match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Ok(0)) => Err(CloseCause::Peer),
+            Poll::Ready(Ok(n)) => Ok(Some(n == room)),
+            Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
+        }
+    }
+
+    fn handle_frames(&mut self, cx: &mut Context<'_>) -> Result<(), CloseCause> {
+        let limits = &self.shared.options().limits;
+        let first = if self.first {
+            Vec::from(self.input.get(..16).unwrap_or(&self.input))
+        } else {
+            Vec::new()
+        };
+        loop {
+            match frame::decode(&mut self.input, limits) {
+                Ok(Some(command)) => {
+                    self.first = false;
+                    self.frame_begun = None;
+                    if command.is_response() {
+                        self.answers.push(command);
+                    } else {
+                        self.handle_request(command, cx);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let hint = if self.first {
+                        sniff::hint(&first)
+                    } else {
+                        String::new()
+                    };
+                    return Err(CloseCause::Frame { error, hint });
+                }
+            }
+        }
+        if !self.input.is_empty() && self.frame_begun.is_none() {
+            self.frame_begun = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn handle_request(&mut self, command: Command, cx: &mut Context<'_>) {
+        let endpoint = &self.shared.endpoint;
+        endpoint.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let back = Return::of(&command);
+        let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
+        let response = endpoint
+            .router
+            .dispatch(&self.connection, command, shutting_down, cx);
+        if let Some(mut response) = response
+            && !back.oneway
+        {
+            self.shared.encode_answer(&mut response, back, &mut self.out);
+        }
+    }
+
+    /// Hands the answers to their callers; whether one was woken.
+    fn end_calls(&mut self) -> bool {
+        if self.answers.is_empty() {
+            return false;
+        }
+        let mut strays = 0;
+        let mut state = self.shared.lock();
+        for command in self.answers.drain(..) {
+            match state.in_flight.end(command.opaque, Ok(command)) {
+                Some(waker) => self.wakers.extend(waker),
+                None => strays += 1,
+            }
+        }
+        drop(state);
+        if strays > 0 {
+            self.shared
+                .endpoint
+                .counters
+                .strays
+                .fetch_add(strays, Ordering::Relaxed);
+            tracing::debug!(peer = %self.shared.remote, strays, "responses that nobody waits for");
+        }
+        let woke = !self.wakers.is_empty();
+        self.wakers.drain(..).for_each(Waker::wake);
+        woke
+    }
+
+    /// Writes what waits; whether a byte went out.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseCause> {
+        let mut wrote = false;
+        self.take_out()?;
+        while self.written < self.out.len() {
+            let left = self.out.get(self.written..).unwrap_or_default();
+            match Pin::new(&mut self.io).poll_write(cx, left) {
+                Poll::Ready(Ok(0)) => return Err(CloseCause::Peer),
+                Poll::Ready(Ok(n)) => {
+                    self.written += n;
+                    wrote = true;
+                }
+                Poll::Ready(Err(error)) => return Err(CloseCause::Io(error)),
+                Poll::Pending => break,
+            }
+        }
+        if wrote {
+            self.flushing = true;
+            self.stalled_since = None;
+            self.after_write();
+        }
+        if self.flushing {
+            match Pin::new(&mut self.io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.flushing = false,
+                Poll::Ready(Err(error)) => return Err(CloseCause::Io(error)),
+                Poll::Pending => {}
+            }
+        }
+        if self.written < self.out.len() && self.stalled_since.is_none() {
+            self.stalled_since = Some(Instant::now());
+        }
+        Ok(wrote)
+    }
+
+    /// Takes over what callers and responders appended.
+    fn take_out(&mut self) -> Result<(), CloseCause> {
+        let mut state = self.shared.lock();
+        if let Some(cause) = state.closing.take() {
+            return Err(cause);
+        }
+        if !state.out.is_empty() {
+            if self.out.is_empty() {
+                std::mem::swap(&mut self.out, &mut state.out);
+            } else {
+                self.out.extend_from_slice(&state.out);
+                state.out.clear();
+            }
+        }
+        let pending = self.out.len() - self.written;
+        state.writing = pending;
+        self.next_deadline = state.in_flight.next_deadline();
+        if state.retiring && pending == 0 && state.in_flight.is_empty() {
+            return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
+        }
+        drop(state);
+        if pending > self.shared.options().max_pending {
+            let stalled = self.stalled_since.map_or(Duration::ZERO, |since| since.elapsed());
+            return Err(CloseCause::Stalled { pending, stalled });
+        }
+        Ok(())
+    }
+
+    fn after_write(&mut self) {
+        let pending = self.out.len() - self.written;
+        if pending == 0 {
+            self.out.clear();
+            self.written = 0;
+            if self.out.capacity() > KEEP {
+                self.out.shrink_to(KEEP);
+            }
+        } else if self.written > KEEP {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+        self.shared.lock().writing = pending;
+        if pending <= self.shared.options().low_water {
+            self.shared.tell_room();
+        }
+    }
+
+    /// Registers everything that may wake the task; `Ready` if there is work after all.
+    fn sleep(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Turn> {
+        let next_deadline = {
+            let mut state = self.shared.lock();
+            let more = !state.out.is_empty() && self.written == self.out.len();
+            if more || state.closing.is_some() {
+                return Poll::Ready(Turn::Worked);
+            }
+            match &mut state.sleeper {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            state.in_flight.next_deadline()
+        };
+        let now = Instant::now();
+        let mut at = self.housekeeping_at(now);
+        if let Some(deadline) = next_deadline {
+            at = at.min(Instant::from_std(deadline).max(now + TICK / 2));
+        }
+        if at < self.alarm_at {
+            alarm.as_mut().reset(at);
+            self.alarm_at = at;
+        }
+        ready!(alarm.as_mut().poll(cx));
+        match self.on_alarm(Instant::now()) {
+            Err(cause) => Poll::Ready(Turn::Close(cause)),
+            Ok(next) => {
+                alarm.as_mut().reset(next);
+                self.alarm_at = next;
+                Poll::Ready(Turn::Worked)
+            }
+        }
+    }
+
+    /// When something besides a call's deadline may be due.
+    fn housekeeping_at(&self, now: Instant) -> Instant {
+        let options = self.shared.options();
+        let mut at = now + Duration::from_secs(86_400);
+        if !options.idle.is_zero() {
+            at = at.min(self.last_active + options.idle);
+        }
+        if let Some(since) = self.stalled_since {
+            at = at.min(since + options.write_stall);
+        }
+        if self.frame_begun.is_some() {
+            at = at.min(now + Duration::from_secs(1));
+        }
+        if self.input.capacity() + self.out.capacity() > 0 {
+            at = at.min((self.last_active + SHRINK).max(now + TICK));
+        }
+        at
+    }
+
+    /// Does what is due, and says when to come again.
+    fn on_alarm(&mut self, now: Instant) -> Result<Instant, CloseCause> {
+        let options = self.shared.options();
+        self.expire_calls(now);
+        if let Some(since) = self.stalled_since
+            && now - since >= options.write_stall
+        {
+            return Err(CloseCause::Stalled {
+                pending: self.out.len() - self.written,
+                stalled: now - since,
+            });
+        }
+        if let Some(begun) = self.frame_begun {
+            let allowed = options.frame_timeout + Duration::from_secs(self.input.len() as u64 / (64 << 10));
+            if now - begun >= allowed {
+                return Err(CloseCause::SlowFrame(now - begun));
+            }
+        }
+        if !options.idle.is_zero() && now - self.last_active >= options.idle {
+            return Err(CloseCause::Idle(options.idle));
+        }
+        if now - self.last_active >= SHRINK && self.input.is_empty() && self.out.is_empty() {
+            self.input = BytesMut::new();
+            self.out = Vec::new();
+            let mut state = self.shared.lock();
+            if state.out.is_empty() {
+                state.out = Vec::new();
+            }
+        }
+        let deadline = self.shared.lock().in_flight.next_deadline();
+        let at = self.housekeeping_at(now);
+        Ok(deadline
+            .map_or(at, |deadline| at.min(Instant::from_std(deadline)))
+            .max(now + TICK / 2))
+    }
+
+    fn expire_calls(&mut self, now: Instant) {
+        let mut state = self.shared.lock();
+        if state
+            .in_flight
+            .next_deadline()
+            .is_none_or(|deadline| deadline > now.into_std())
+        {
+            return;
+        }
+        let (expired, wakers) = state.in_flight.expire(now.into_std(), || Err(CallEnd::TimedOut));
+        drop(state);
+        self.shared
+            .endpoint
+            .counters
+            .timeouts
+            .fetch_add(expired as u64, Ordering::Relaxed);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// One line for what an operator should see.
+    fn log_close(&self, cause: &CloseCause) {
+        let counters = &self.shared.endpoint.counters;
+        let peer = self.shared.remote;
+        match cause {
+            CloseCause::Frame { .. } => {
+                counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%peer, "connection closed: {cause}");
+            }
+            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) => {
+                counters.stalled.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%peer, "connection closed: {cause}");
+            }
+            _ => tracing::debug!(%peer, "connection closed: {cause}"),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Listens, hands connections to their tasks, and stops in an orderly way.
+
+mod accept;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{net::TcpSocket, sync::watch, task::JoinHandle, time::Instant};
+
+use crate::{BindError, CloseCause, Connection, Counters, Router, ServerOptions, connection::Endpoint};
+
+/// A server that listens on one address.
+///
+/// Dropping it stops listening; the connections that are open live on until they close. Use
+/// [`Server::shutdown`] to end them as well.
+pub struct Server {
+    local: SocketAddr,
+    inner: Arc<Inner>,
+    accepting: JoinHandle<()>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) options: ServerOptions,
+    open: Mutex<Open>,
+    /// How many connections are open.
+    count: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Open {
+    connections: HashMap<u64, Connection>,
+    per_ip: HashMap<IpAddr, usize>,
+}
+
+impl Server {
+    /// Listens on `addr` (`host:port`; port 0 picks a free one) and serves by `router`.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address and what to do.
+    pub async fn bind(addr: &str, router: Router, options: ServerOptions) -> Result<Server, BindError> {
+        let failed = |source| BindError {
+            addr: addr.to_owned(),
+            source,
+        };
+        let mut resolved = tokio::net::lookup_host(addr).await.map_err(failed)?;
+        let first = resolved
+            .next()
+            .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+        let socket = if first.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }
+        .map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(first).map_err(failed)?;
+        let listener = socket.listen(options.backlog).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let endpoint = Endpoint::new(
+            options.connection.clone(),
+            router,
+            options.listener.clone(),
+            options.runtimes.len(),
+        );
+        let (count, _) = watch::channel(0);
+        let inner = Arc::new(Inner {
+            endpoint,
+            options,
+            open: Mutex::default(),
+            count,
+        });
+        let accepting = tokio::spawn(accept::accept(listener, inner.clone()));
+        Ok(Server {
+            local,
+            inner,
+            accepting,
+        })
+    }
+
+    /// The address that is listened on, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.endpoint.counters
+    }
+
+    /// The connections that are open now.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.inner.lock().connections.values().cloned().collect()
+    }
+
+    /// From now on answers clients of 5.3.2 and later GO_AWAY, which then ask elsewhere, and goes on serving
+    /// the others (spec remoting 9.7). The first step of a graceful stop.
+    pub fn go_away(&self) {
+        self.inner.endpoint.shutting_down.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops listening, lets what is in work end for at most `grace`, and closes all connections.
+    ///
+    /// Parked requests that have no answer by then get none. Returns whether everything had ended by itself.
+    /// Cancel safe: dropped half-way, it has stopped listening and nothing else.
+    pub async fn shutdown(self, grace: Duration) -> bool {
+        self.accepting.abort();
+        let deadline = Instant::now() + grace;
+        let quiet = loop {
+            let busy = self
+                .inner
+                .lock()
+                .connections
+                .values()
+                .any(|c| c.shared().is_busy());
+            if !busy || Instant::now() >= deadline {
+                break !busy;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        for connection in self.connections() {
+            connection.shared().request_close(CloseCause::Shutdown);
+        }
+        // Their tasks only have to notice.
+        let mut count = self.inner.count.subscribe();
+        let _ = tokio::time::timeout(Duration::from_secs(5), count.wait_for(|open| *open == 0)).await;
+        quiet
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one more connection from `ip` may be; counts it.
+    pub(crate) fn admit(&self, ip: IpAddr) -> bool {
+        let mut open = self.lock();
+        let total: usize = open.per_ip.values().sum();
+        let here = open.per_ip.entry(ip).or_default();
+        if *here >= self.options.max_connections_per_ip || total >= self.options.max_connections {
+            return false;
+        }
+        *here += 1;
+        self.count.send_modify(|count| *count += 1);
+        true
+    }
+
+    pub(crate) fn opened(&self, connection: Connection) {
+        self.lock().connections.insert(connection.id(), connection);
+    }
+
+    /// The connection that [`Inner::admit`] counted is gone.
+    pub(crate) fn gone(&self, id: Option<u64>, ip: IpAddr) {
+        let mut open = self.lock();
+        if let Some(id) = id {
+            open.connections.remove(&id);
+        }
+        if let Some(here) = open.per_ip.get_mut(&ip) {
+            *here -= 1;
+            if *here == 0 {
+                open.per_ip.remove(&ip);
+            }
+        }
+        drop(open);
+        self.count.send_modify(|count| *count -= 1);
+    }
+}
