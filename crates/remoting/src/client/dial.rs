@@ -3,11 +3,13 @@
 use std::{
     hash::{BuildHasher, RandomState},
     io,
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     sync::watch,
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -18,7 +20,7 @@ use super::{
     table::{Dialled, Next},
 };
 use crate::{
-    CloseCause, Connection, ConnectionEvent, Phase, RpcError,
+    Connection, ConnectionEvent, Phase, RpcError,
     connection::{self, Shared},
 };
 

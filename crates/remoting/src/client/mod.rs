@@ -7,12 +7,16 @@ mod table;
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use rocketwire_protocol::{Command, ResponseCode};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use crate::{
     ClientOptions, CloseCause, Connection, Counters, HookError, RpcError,
@@ -128,6 +132,23 @@ impl RemotingClient {
         self.connected(addr, Instant::now(), timeout).await
     }
 
+    /// Makes a stream that is open already the connection to `addr`: a tunnel, a memory pipe, a socket with
+    /// options of its own. The connection that `addr` had, if any, takes no new calls.
+    pub fn adopt<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        addr: &str,
+        io: T,
+        remote: SocketAddr,
+        local: SocketAddr,
+    ) -> Connection {
+        if let Some(old) = self.0.table.remove(addr) {
+            old.retire();
+        }
+        let connection = dial::adopt(&self.0, addr, io, remote, local);
+        self.0.table.dialled(addr, &connection);
+        connection
+    }
+
     /// The name servers, as `host:port` each. An empty list changes nothing. If the one in use is not among
     /// them, its connection is closed.
     pub fn set_name_servers(&self, addrs: Vec<String>) {
@@ -165,7 +186,7 @@ impl RemotingClient {
     }
 
     /// Closes all connections; calls in flight end at once. Calls made later connect anew.
-    pub fn shutdown(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn shutdown(&self) -> impl Future<Output = ()> + Send + use<> {
         let connections = self.0.table.clear();
         for connection in &connections {
             connection.shared().request_close(CloseCause::Shutdown);

@@ -77,7 +77,7 @@ impl Connection {
         &self,
         command: Command,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Command, RpcError>> + Send + 'static {
+    ) -> impl Future<Output = Result<Command, RpcError>> + Send + use<> {
         let this = self.clone();
         async move {
             let begun = Instant::now();

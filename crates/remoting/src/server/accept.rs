@@ -2,11 +2,13 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     runtime::Handle,
 };
@@ -66,25 +68,38 @@ fn spawn(stream: TcpStream, lane: usize, inner: &Arc<Inner>) {
     let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
         return;
     };
+    // Small frames must not wait for each other's acknowledgements.
+    let _ = stream.set_nodelay(true);
+    serve(stream, remote, local, lane, inner);
+}
+
+/// Starts the task of a connection, unless there are too many.
+pub(super) fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    io: T,
+    remote: SocketAddr,
+    local: SocketAddr,
+    lane: usize,
+    inner: &Arc<Inner>,
+) -> Option<Connection> {
     if !inner.admit(remote.ip()) {
         let refused = inner
             .endpoint
             .counters
             .connections_refused
-            .fetch_add(1, Ordering::Relaxed);
-        if refused.is_power_of_two() || refused == 0 {
-            tracing::warn!(peer = %remote, "too many connections, closing the new one ({} refused so far)", refused + 1);
+            .fetch_add(1, Ordering::Relaxed)
+            + 1;
+        if refused.is_power_of_two() {
+            tracing::warn!(peer = %remote, "too many connections, closing the new one ({refused} refused so far)");
         }
-        return;
+        return None;
     }
-    // Small frames must not wait for each other's acknowledgements.
-    let _ = stream.set_nodelay(true);
     let shared = Shared::new(inner.endpoint.clone(), remote, local, lane);
     let connection = Connection::new(shared.clone());
     inner.opened(connection.clone());
-    let inner = inner.clone();
+    let (inner, this) = (inner.clone(), connection.clone());
     tokio::spawn(async move {
-        connection::run(stream, shared).await;
-        inner.gone(Some(connection.id()), remote.ip());
+        connection::run(io, shared).await;
+        inner.gone(this.id(), remote.ip());
     });
+    Some(connection)
 }

@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpSocket, sync::watch, task::JoinHandle, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpSocket,
+    sync::watch,
+    task::JoinHandle,
+    time::Instant,
+};
 
 use crate::{BindError, CloseCause, Connection, Counters, Router, ServerOptions, connection::Endpoint};
 
@@ -98,6 +104,18 @@ impl Server {
         self.inner.lock().connections.values().cloned().collect()
     }
 
+    /// Serves a stream that came otherwise than by the listener: a tunnel, a memory pipe.
+    ///
+    /// `None` if there are too many connections already.
+    pub fn adopt<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        io: T,
+        remote: SocketAddr,
+        local: SocketAddr,
+    ) -> Option<Connection> {
+        accept::serve(io, remote, local, 0, &self.inner)
+    }
+
     /// From now on answers clients of 5.3.2 and later GO_AWAY, which then ask elsewhere, and goes on serving
     /// the others (spec remoting 9.7). The first step of a graceful stop.
     pub fn go_away(&self) {
@@ -170,11 +188,9 @@ impl Inner {
     }
 
     /// The connection that [`Inner::admit`] counted is gone.
-    pub(crate) fn gone(&self, id: Option<u64>, ip: IpAddr) {
+    pub(crate) fn gone(&self, id: u64, ip: IpAddr) {
         let mut open = self.lock();
-        if let Some(id) = id {
-            open.connections.remove(&id);
-        }
+        open.connections.remove(&id);
         if let Some(here) = open.per_ip.get_mut(&ip) {
             *here -= 1;
             if *here == 0 {
