@@ -109,22 +109,28 @@ fn start(inner: &Arc<Inner>, addr: &str, stream: TcpStream) -> io::Result<Connec
         .with_time(Duration::from_secs(30))
         .with_interval(Duration::from_secs(10));
     socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    let shared = Shared::new(
-        inner.endpoint.clone(),
-        stream.peer_addr()?,
-        stream.local_addr()?,
-        0,
-    );
+    let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
+    Ok(adopt(inner, addr, stream, remote, local))
+}
+
+/// Starts the task of a connection that is open.
+pub(super) fn adopt<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    inner: &Arc<Inner>,
+    addr: &str,
+    io: T,
+    remote: SocketAddr,
+    local: SocketAddr,
+) -> Connection {
+    let shared = Shared::new(inner.endpoint.clone(), remote, local, 0);
     let connection = Connection::new(shared.clone());
     let (inner, addr, this) = (Arc::downgrade(inner), addr.to_owned(), connection.clone());
     tokio::spawn(async move {
-        let cause: Arc<CloseCause> = connection::run(stream, shared).await;
-        drop(cause);
+        connection::run(io, shared).await;
         if let Some(inner) = inner.upgrade() {
             inner.table.closed(&addr, &this);
         }
     });
-    Ok(connection)
+    connection
 }
 
 /// Between 0 and 1: so that clients that lost one server do not all come back at once.
