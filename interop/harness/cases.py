@@ -1,0 +1,319 @@
+"""What is tried. A case is a title, who takes part and a function that raises Failure; `all_cases` is the list."""
+import dataclasses
+import re
+import time
+import typing
+
+from .peers import JAVA4, JAVA5, mqadmin
+from .processes import Failure, read, tail
+
+READY_SECONDS = 40
+# After start() a client still has to join its group and to ask for its first messages.
+SETTLE_SECONDS = 3
+
+
+@dataclasses.dataclass
+class Case:
+    section: str
+    title: str
+    who: str
+    try_it: typing.Callable  # (run, topic) -> remark
+    seconds: int = 5         # about how long it takes: the slow ones start first
+    create: bool = False     # its topic must exist before
+    chain: str = ""          # cases of one chain run one after the other, and share `run.shared[chain]`
+    unsupported: dict = dataclasses.field(default_factory=dict)  # server name -> why it cannot work there
+    number: int = 0          # its place in the table
+
+    @property
+    def topic(self):
+        return "it_" + re.sub(r"\W+", "_", self.section + "_" + self.title + "_" + self.who).strip("_")
+
+
+# ---- the pieces ----------------------------------------------------------------------------------------------------
+
+
+def verify(peer, result, expected):
+    """Every expected number once, with its body and key: nothing lost, nothing altered, nothing twice."""
+    expected = list(expected)
+    wrong = {note: n for note, n in result.notes.items() if note.startswith(("wrong", "outOfOrder"))}
+    if wrong:
+        raise Failure("%s received %s" % (peer.title, wrong))
+    if result.ok != len(expected) or result.sum != sum(expected):
+        raise Failure("%s received %d distinct messages with sum %d, expected %d with sum %d"
+                      % (peer.title, result.ok, result.sum, len(expected), sum(expected)))
+    extra = result.received - len(expected)
+    if extra and not peer.duplicates:
+        raise Failure("%s received %d messages twice" % (peer.title, extra))
+    return "%d duplicates, of the client's own making" % extra if extra else ""
+
+
+def await_ready(process):
+    """Waits until a push consumer's start() has returned, and then a little more."""
+    end = time.monotonic() + READY_SECONDS
+    while "ready" not in read(process.log + ".err").split():
+        if process.poll() is not None or time.monotonic() > end:
+            raise Failure("the consumer did not start: " + tail(process.log))
+        time.sleep(0.05)
+    time.sleep(SETTLE_SECONDS)
+
+
+def send(run, topic, producer, count, **options):
+    """Has a producer send; returns its result."""
+    peer = run.peers[producer]
+    result = peer.result(run, peer.start(run, "produce", [topic, count], options))
+    if result.ok != count:
+        raise Failure("%s: %d of %d sent, notes %s" % (peer.title, result.ok, count, result.notes))
+    return result
+
+
+def receive(run, topic, consumer, expected, keys="numbered", **options):
+    """Has a consumer receive exactly the messages numbered `expected`."""
+    peer, expected = run.peers[consumer], list(expected)
+    options = {"keys": keys, "linger": 1, **options}
+    process = peer.start(run, "consume", [topic, "g_" + topic + "_" + consumer, len(expected)], options)
+    result = peer.result(run, process)
+    return result, verify(peer, result, expected)
+
+
+def exchange(producer, consumer, count, expected=None, produce=None, consume=None):
+    """One client sends `count` messages, then another receives them."""
+    def try_it(run, topic):
+        send(run, topic, producer, count, **(produce or {}))
+        keys = "numbered" if run.peers[producer].numbered_keys else "none"
+        result, remark = receive(run, topic, consumer, range(count) if expected is None else expected, keys=keys, **(consume or {}))
+        retried(result, count, consume)
+        return remark
+    return try_it
+
+
+def retried(result, count, consume):
+    if (consume or {}).get("fail_first") and (result.notes.get("failedOnce"), result.notes.get("reconsumed")) != (count, count):
+        raise Failure("each of %d messages was to come twice, the second time as a retry: %s" % (count, result.notes))
+
+
+def both_at_once(producer, consumer, count, produce, consume, judge=lambda sent, got: ""):
+    """The consumer is up before the producer starts."""
+    def try_it(run, topic):
+        receiver, sender = run.peers[consumer], run.peers[producer]
+        process = receiver.start(run, "consume", [topic, "g_" + topic, count], {"linger": 1, **consume})
+        await_ready(process)
+        sent = send(run, topic, producer, count, **produce)
+        result = receiver.result(run, process)
+        return verify(receiver, result, range(count)) or judge(sent, result) or "through " + sender.title
+    return try_it
+
+
+def delayed(seconds):
+    """The first message came not sooner than it was to; a tenth of a second for two clocks that begin a little apart."""
+    def judge(sent, got):
+        waited = got.first_at - sent.first_at
+        if waited < seconds - 0.1:
+            raise Failure("a message with a delay of %d s came %.2f s after its acknowledgement" % (seconds, waited))
+        return "came after %.1f s" % waited
+    return judge
+
+
+def broadcast(peer_name, count, consume):
+    """Two consumers of one group receive everything each."""
+    def try_it(run, topic):
+        peer = run.peers[peer_name]
+        pair = [peer.start(run, "consume", [topic, "g_" + topic, count], {"linger": 1, **consume}) for _ in range(2)]
+        for process in pair:
+            await_ready(process)
+        send(run, topic, "go", count)
+        return "; ".join(filter(None, [verify(peer, peer.result(run, process), range(count)) for process in pair]))
+    return try_it
+
+
+def shared_group(first, second, count):
+    """Two clients of different make in one group share the queues: every message reaches exactly one of them."""
+    def try_it(run, topic):
+        pair = [run.peers[first], run.peers[second]]
+        running = [peer.start(run, "consume", [topic, "g_" + topic, count], {"timeout": 40}) for peer in pair]
+        for process in running:
+            await_ready(process)
+        time.sleep(15)  # the first one notices the second: a broker's notice, or a rebalance every 20 s at worst
+        send(run, topic, "go", count)
+        got = [peer.result(run, process, may_fail=True) for peer, process in zip(pair, running)]
+        if sum(r.received for r in got) != count or sum(r.sum for r in got) != sum(range(count)) or not all(r.ok for r in got):
+            raise Failure("of %d messages %s received %d and %s %d" % (count, pair[0].title, got[0].received, pair[1].title, got[1].received))
+        return " + ".join(str(r.received) for r in got)
+    return try_it
+
+
+def transaction(producer, consumer, count):
+    """Of three messages one is committed, one rolled back, and one left to the broker's check, which commits it."""
+    expected = [i for i in range(count) if i % 3 != 1]
+
+    def try_it(run, topic):
+        sender = run.peers[producer]
+        process = sender.start(run, "produce", [topic, count], {"mode": "tx", "linger": run.check_seconds, "group": "p_" + topic,
+                                                                "timeout": 30})
+        _, remark = receive(run, topic, consumer, expected, timeout=run.check_seconds + 30, linger=8)
+        checks = sender.result(run, process).notes.get("txChecks", 0)
+        if checks < count // 3:
+            raise Failure("%d checks for %d undecided transactions" % (checks, count // 3))
+        return remark or "%d checks" % checks
+    return try_it
+
+
+# ---- mqadmin and the admin client ------------------------------------------------------------------------------------
+
+
+def prepared(run, chain, topic):
+    """A topic with ten messages, consumed by a group: what the admin commands of one chain are asked about."""
+    state = run.shared.setdefault(chain, {})
+    if "topic" not in state:
+        ids = next(note for note in send(run, topic, "go", 10).notes if note.startswith("id:"))
+        state["topic"], (state["id"], state["offset_id"]) = topic, ids[3:].split("/")
+        receive(run, topic, "go", range(10))
+        state["group"] = "g_" + topic + "_go"
+    return {**state, "broker": run.server.broker, "name": run.server.broker_name, "cluster": run.server.cluster}
+
+
+def admin(chain, words, expected, version=JAVA5):
+    """One mqadmin command, judged by what it prints: its exit status is 0 whatever happens."""
+    def try_it(run, topic):
+        values = prepared(run, chain, topic)
+        printed = mqadmin(run, version, *[word.format(**values) for word in words.split()])
+        pattern = expected.format(**{name: re.escape(value) for name, value in values.items()})
+        if not re.search(pattern, printed, re.S) or "SubCommandException" in printed:
+            raise Failure("no %r in: %s" % (pattern, " ".join(printed.split())[:600]))
+        return ""
+    return try_it
+
+
+MQADMIN = [  # chain, command, what it must print
+    ("topics", "topicList", r"(^|\s){topic}(\s|$)"),
+    ("topics", "topicRoute -t {topic}", r"{broker}"),
+    ("topics", "topicStatus -t {topic}", r"{name}"),
+    ("topics", "topicClusterList -t {topic}", r"{cluster}"),
+    ("topics", "updateTopic -b {broker} -t {topic}_new -r 4 -w 4", r"create topic to {broker} success"),
+    ("topics", "updateTopicPerm -b {broker} -t {topic}_new -p 4", r"success"),
+    ("topics", "deleteTopic -c {cluster} -t {topic}_new", r"delete topic \[{topic}_new\] from NameServer success"),
+    ("topics", "statsAll", r"{topic}"),
+    ("topics", "cleanExpiredCQ -b {broker}", r"success"),
+    ("groups", "updateSubGroup -b {broker} -g {group}_new", r"create subscription group to {broker} success"),
+    ("groups", "deleteSubGroup -b {broker} -g {group}_new", r"success"),
+    ("groups", "consumerProgress -g {group}", r"Diff Total:\s+0"),
+    ("groups", "brokerConsumeStats -b {broker}", r"{group}"),
+    ("groups", "resetOffsetByTime -g {group} -t {topic} -s now", r"reset|success"),
+    ("groups", "clusterList", r"{cluster}.*{name}.*{broker}"),
+    ("groups", "brokerStatus -b {broker}", r"bootTimestamp|brokerVersion"),
+    ("groups", "getBrokerConfig -b {broker}", r"brokerName\s+=\s+{name}"),
+    ("groups", "updateBrokerConfig -b {broker} -k maxMessageSize -v 4194304", r"success"),
+    ("messages", "queryMsgByKey -t {topic} -k k-3", r"(?i)[0-9a-f]{{32}}"),
+    ("messages", "queryMsgById -t {topic} -i {offset_id}", r"Keys:\s+\[?k-0"),
+    ("messages", "queryMsgByUniqueKey -t {topic} -i {id}", r"Keys:\s+\[?k-0"),
+    ("messages", "printMsg -t {topic} -d true", r"BODY: m-3"),
+    ("messages", "sendMessage -t {topic} -p hello", r"SEND_OK"),
+    ("messages", "consumeMessage -t {topic} -g {group}_tool", r"hello|Body"),
+]
+
+
+def connections(run, topic):
+    """consumerConnection and producerConnection, asked while a Go consumer and a Java producer are up."""
+    go, java = run.peers["go"], run.peers["java5"]
+    consumer = go.start(run, "consume", [topic, "g_" + topic, 20], {"linger": 15})
+    await_ready(consumer)
+    producer = java.start(run, "produce", [topic, 20], {"group": "p_" + topic, "linger": 14})
+    time.sleep(SETTLE_SECONDS)
+    for words, expected in [("consumerConnection -g g_" + topic, r"GO.*" + re.escape(topic)),
+                            ("producerConnection -g p_%s -t %s" % (topic, topic), r"JAVA")]:
+        printed = mqadmin(run, JAVA5, *words.split())
+        if not re.search(expected, printed, re.S) or "Exception" in printed:
+            raise Failure("no %r in: %s" % (expected, " ".join(printed.split())[:600]))
+    java.result(run, producer)
+    return verify(go, go.result(run, consumer), range(20))
+
+
+def admin_client(run, topic):
+    """The Go admin client: create, list, queues, clusters, groups, delete."""
+    peer = run.peers["go"]
+    notes = peer.result(run, peer.start(run, "admin", [topic], {"broker": run.server.broker})).notes
+    return "%d calls" % len(notes)
+
+
+# ---- the list ------------------------------------------------------------------------------------------------------
+
+UTF8 = {"body": "grüße-火箭", "size": 6000}
+NO_351 = {"apache4": "mqadmin 5.3.3 asks for the topic's settings with request 351, which 4.9 does not know"}
+NO_TRANSFERED = {"apache5": "mqadmin 4.9.8 dies of a NullPointerException: 5.3.3 spells getTransferedTps otherwise"}
+NO_361 = {"apache4": "5.3.3 pulls with request 361, which 4.9 does not know"}
+
+
+def all_cases():
+    cases = []
+
+    def add(section, title, who, try_it, **more):
+        cases.append(Case(section, title, who, try_it, **more))
+
+    every = ["java5", "java5b", "java4", "java4b", "go", "node", "cpp"]
+    for name in every:
+        add("1000 messages", "produce, consume", name, exchange(name, name, 1000), create=name == "node", seconds=9)
+
+    for name, consumer in [("java5", "go"), ("java4b", "go"), ("go", "java4")]:
+        add("Sending", "batches of 50", name, exchange(name, consumer, 500, produce={"mode": "batch"}))
+    for name in ["java5", "go"]:
+        add("Sending", "asynchronous", name, exchange(name, "go", 1000, produce={"mode": "async"}))
+    for name in ["java5b", "go", "cpp"]:
+        add("Sending", "one-way", name, exchange(name, "go", 100, produce={"mode": "oneway", "linger": 1}))
+    add("Sending", "fifty at a time", "node", exchange("node", "cpp", 500, produce={"mode": "parallel"}), create=True)
+    add("Sending", "trace on", "java5", exchange("java5", "java5", 50, produce={"trace": "true"}, consume={"trace": "true"}))
+    for name in ["java5", "java4b", "go", "node", "cpp"]:
+        add("Sending", "delay level 1", name, both_at_once(name, "go", 20, {"mode": "delay", "level": 1}, {}, delayed(1)),
+            create=True, seconds=8)
+    for name, consumer in [("java5", "java5"), ("java4b", "go"), ("go", "java4")]:
+        add("Sending", "transactions", name, transaction(name, consumer, 30), create=True, seconds=40)
+
+    for name, consumer in [("java5", "java5"), ("java4b", "java4b"), ("go", "go"), ("cpp", "cpp")]:
+        add("Receiving", "orderly", name, exchange(name, consumer, 200, produce={"mode": "ordered"}, consume={"mode": "orderly"}), seconds=9)
+    for name in ["java5", "java4b", "go", "node", "cpp"]:
+        add("Receiving", "retry after a failure", name, exchange("go", name, 5, consume={"fail_first": "true", "timeout": 100}),
+            create=True, seconds=25 if name != "go" else 60)
+    abc = {"produce": {"tag": "A,B,C"}, "consume": {"tag": "A || C"}, "expected": [i for i in range(300) if i % 3 != 1]}
+    for name in ["java5b", "java4", "go", "node", "cpp"]:
+        add("Receiving", "tag filter", name, exchange("go", name, 300, **abc), create=True)
+    sql = {"produce": {"prop": "n"}, "consume": {"sql": "n > 99 AND n <= 199"}, "expected": range(100, 200)}
+    for name in ["java5", "go"]:
+        add("Receiving", "SQL92 filter", name, exchange("go", name, 300, **sql), create=True)
+    for name, mode in [("java5", "litepull"), ("java5", "assign"), ("java4b", "litepull"), ("java4b", "assign"), ("java4", "pull"),
+                       ("go", "poll"), ("go", "pullfrom"), ("cpp", "pull")]:
+        title = {"litepull": "lite pull", "assign": "assigned queues", "pull": "pull", "poll": "poll", "pullfrom": "pull by queue"}[mode]
+        add("Receiving", title, name, exchange("go", name, 300, consume={"mode": mode}), create=True,
+            seconds=9 if mode != "pullfrom" else 25, unsupported=NO_361 if name == "java5" else {})
+    for name in ["java5", "java4b"]:
+        add("Receiving", "broadcast", name, broadcast(name, 100, {"set": "messageModel=BROADCASTING"}), create=True, seconds=10)
+    for name in ["go", "node", "cpp"]:
+        add("Receiving", "broadcast", name, broadcast(name, 100, {"mode": "broadcast"}), create=True, seconds=10)
+    add("Receiving", "one group of two", "go and java4", shared_group("go", "java4", 1000), create=True, seconds=45)
+
+    for asker, replier in [("java5", "java5"), ("java4b", "go"), ("go", "java4")]:
+        add("Request and reply", "request, reply", "%s to %s" % (asker, replier), both_at_once(
+            asker, replier, 20, {"mode": "request", "linger": 1}, {"mode": "reply"}), create=True, seconds=15)
+
+    ring = [("java5", "go"), ("go", "node"), ("node", "cpp"), ("cpp", "java4"), ("java4b", "java5b"),
+            ("go", "java5b"), ("node", "go"), ("cpp", "node"), ("java4", "cpp"), ("java5b", "java4b")]
+    for producer, consumer in ring:
+        add("Between clients", "200 bodies of 6 kB, UTF-8", "%s to %s" % (producer, consumer),
+            exchange(producer, consumer, 200, produce=UTF8, consume=UTF8), create=True, seconds=7)
+
+    for chain, words, expected in MQADMIN:
+        command = words.split()[0]
+        add("Administration", "mqadmin 5.3.3 " + command, "mqadmin", admin(chain, words, expected), chain=chain,
+            unsupported=NO_351 if command in ("topicStatus", "consumerProgress") else {})
+        if command in ("topicList", "topicRoute", "consumerProgress", "clusterList"):
+            add("Administration", "mqadmin 4.9.8 " + command, "mqadmin", admin(chain, words, expected, JAVA4), chain=chain,
+                unsupported=NO_TRANSFERED if command == "clusterList" else {})
+    add("Administration", "mqadmin 5.3.3 connections", "mqadmin", connections, seconds=10, create=True)
+    add("Administration", "Go admin client", "go", admin_client)
+    return cases
+
+
+def our_cases():
+    """Our command line against whatever server it is."""
+    cases = []
+    for producer, consumer in [("own", "own"), ("own", "java5"), ("java5", "own"), ("own", "java4b"), ("go", "own"), ("own", "cpp")]:
+        cases.append(Case("rocketwire's own client", "1000 messages", "%s to %s" % (producer, consumer),
+                          exchange(producer, consumer, 1000), create=True, seconds=8))
+    return cases
