@@ -1,0 +1,157 @@
+//! What depends on time, with a paused clock over a memory pipe.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rocketwire_protocol::{Command, Encoding, frame};
+use rocketwire_remoting::{
+    ClientOptions, CloseCause, RemotingClient, Router, RpcError, Server, ServerOptions,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    time::Instant,
+};
+
+use crate::peer::{ECHO, echo, echo_router};
+
+fn nowhere() -> SocketAddr {
+    "127.0.0.1:1".parse().unwrap()
+}
+
+fn pipe(options: ClientOptions) -> (RemotingClient, DuplexStream) {
+    let (ours, theirs) = duplex(1 << 16);
+    let client = RemotingClient::new(options, Router::new());
+    client.adopt("pipe", ours, nowhere(), nowhere());
+    (client, theirs)
+}
+
+// spec: remoting I3 I11
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_kept_to_the_tick() {
+    let (client, _theirs) = pipe(ClientOptions::default());
+    for ms in [5, 100, 3_000] {
+        let begun = Instant::now();
+        let error = client
+            .invoke("pipe", echo("x"), Duration::from_millis(ms))
+            .await
+            .unwrap_err();
+        let took = begun.elapsed();
+        assert!(matches!(error, RpcError::Timeout { .. }));
+        let allowed = Duration::from_millis(ms)..Duration::from_millis(ms + 20);
+        assert!(allowed.contains(&took), "{ms} ms took {took:?}");
+    }
+}
+
+// spec: remoting N12
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_closes_after_120_seconds_and_not_before() {
+    let (client, mut theirs) = pipe(ClientOptions::default());
+    let connection = client.connect("pipe", Duration::from_secs(1)).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(110)).await;
+        assert!(connection.is_open());
+        client
+            .invoke_oneway("pipe", echo("alive"), Duration::from_secs(1))
+            .await
+            .unwrap();
+        let mut buffer = [0; 4096];
+        assert_ne!(theirs.read(&mut buffer).await.unwrap(), 0);
+    }
+    tokio::time::sleep(Duration::from_secs(119)).await;
+    assert!(connection.is_open());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(matches!(*connection.close_cause().unwrap(), CloseCause::Idle(_)));
+    assert_eq!(theirs.read(&mut [0; 16]).await.unwrap(), 0);
+}
+
+// spec: remoting S12
+#[tokio::test(start_paused = true)]
+async fn a_server_closes_idle_connections_and_slow_frames() {
+    let server = Server::bind("127.0.0.1:0", echo_router(), ServerOptions::default())
+        .await
+        .unwrap();
+    let (ours, theirs) = duplex(1 << 16);
+    let idle = server.adopt(ours, nowhere(), nowhere()).unwrap();
+    let (ours, mut slow) = duplex(1 << 16);
+    let slow_connection = server.adopt(ours, nowhere(), nowhere()).unwrap();
+    let mut out = Vec::new();
+    frame::encode(&echo("slow"), Encoding::Json, &mut out).unwrap();
+    // One byte a second: never idle, never done.
+    for byte in &out {
+        if slow.write_all(std::slice::from_ref(byte)).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(matches!(
+        *slow_connection.close_cause().unwrap(),
+        CloseCause::SlowFrame(_)
+    ));
+    tokio::time::sleep(Duration::from_secs(125)).await;
+    assert!(matches!(*idle.close_cause().unwrap(), CloseCause::Idle(_)));
+    drop(theirs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_is_given_up() {
+    let (client, theirs) = pipe(ClientOptions::default());
+    let connection = client.connect("pipe", Duration::from_secs(1)).await.unwrap();
+    let big = Command::request(ECHO).with_body(vec![0; 200_000]);
+    let call = tokio::spawn(connection.invoke(big, Duration::from_secs(600)));
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert!(connection.is_open());
+    let error = call.await.unwrap().unwrap_err();
+    match error {
+        RpcError::Closed { cause, .. } => assert!(matches!(*cause, CloseCause::Stalled { .. }), "{cause}"),
+        other => panic!("{other}"),
+    }
+    drop(theirs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_are_kept_on_a_connection_that_is_always_busy() {
+    let (client, theirs) = pipe(ClientOptions::default());
+    let connection = client.connect("pipe", Duration::from_secs(1)).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(theirs);
+    let answering = tokio::spawn(async move {
+        let mut input = bytes::BytesMut::new();
+        loop {
+            while let Some(request) = frame::decode(&mut input, &Default::default()).unwrap() {
+                if request.body == "silence" {
+                    continue;
+                }
+                let mut out = Vec::new();
+                frame::encode(&crate::peer::response_to(&request), Encoding::Json, &mut out).unwrap();
+                write.write_all(&out).await.unwrap();
+            }
+            if read.read_buf(&mut input).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+    });
+    let begun = Instant::now();
+    let silent = tokio::spawn(connection.invoke(echo("silence"), Duration::from_millis(500)));
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let busy = tokio::spawn({
+        let (connection, done) = (connection.clone(), done.clone());
+        async move {
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                connection
+                    .invoke(echo("busy"), Duration::from_secs(60))
+                    .await
+                    .unwrap();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    assert!(matches!(silent.await.unwrap(), Err(RpcError::Timeout { .. })));
+    assert!(
+        begun.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        begun.elapsed()
+    );
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    busy.await.unwrap();
+    drop(connection);
+    client.shutdown().await;
+    answering.await.unwrap();
+}
