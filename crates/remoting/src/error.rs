@@ -99,11 +99,7 @@ fn list(tried: &[Tried]) -> String {
         return "none is configured; set the address, e.g. 127.0.0.1:9876".to_owned();
     }
     let each = |t: &Tried| {
-        let times = if t.attempts == 1 {
-            "once".to_owned()
-        } else {
-            format!("{} times", t.attempts)
-        };
+        let times = if t.attempts == 1 { "once".to_owned() } else { format!("{} times", t.attempts) };
         format!("{} (tried {times}: {})", t.addr, t.error)
     };
     tried.iter().map(each).collect::<Vec<_>>().join("; ")

@@ -62,11 +62,7 @@ impl Default for ConnectionOptions {
             write_stall: Duration::from_secs(30),
             frame_timeout: Duration::from_secs(30),
             idle: Duration::from_secs(120),
-            look: if cores > 1 {
-                Duration::from_micros(50)
-            } else {
-                Duration::ZERO
-            },
+            look: if cores > 1 { Duration::from_micros(50) } else { Duration::ZERO },
         }
     }
 }
@@ -126,10 +122,7 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
-            connection: ConnectionOptions {
-                max_in_flight: 64,
-                ..ConnectionOptions::default()
-            },
+            connection: ConnectionOptions { max_in_flight: 64, ..ConnectionOptions::default() },
             max_connections: 16_384,
             max_connections_per_ip: 4_096,
             backlog: 1024,

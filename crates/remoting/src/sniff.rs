@@ -3,10 +3,7 @@
 /// Names the protocol of the first bytes of a connection.
 pub(crate) fn name(first: &[u8]) -> Option<&'static str> {
     let named: &[(&[u8], &str)] = &[
-        (
-            b"PRI * HTTP/2",
-            "HTTP/2, probably a gRPC client: it needs RocketMQ's proxy",
-        ),
+        (b"PRI * HTTP/2", "HTTP/2, probably a gRPC client: it needs RocketMQ's proxy"),
         (b"GET ", "HTTP"),
         (b"POST ", "HTTP"),
         (b"HEAD ", "HTTP"),

@@ -42,9 +42,7 @@ pub(super) async fn connect(
         let mut dialled = match inner.table.next(addr, Instant::now()) {
             Next::Use(connection) => return Ok(connection),
             Next::Pause(until) => {
-                timeout_at(deadline, sleep_until(until))
-                    .await
-                    .map_err(|_| late())?;
+                timeout_at(deadline, sleep_until(until)).await.map_err(|_| late())?;
                 continue;
             }
             Next::Wait(dialled) => dialled,
@@ -54,9 +52,7 @@ pub(super) async fn connect(
                 dialled
             }
         };
-        let ended = timeout_at(deadline, dialled.wait_for(Option::is_some))
-            .await
-            .map_err(|_| late())?;
+        let ended = timeout_at(deadline, dialled.wait_for(Option::is_some)).await.map_err(|_| late())?;
         match ended.as_deref() {
             Ok(Some(Ok(connection))) => return Ok(connection.clone()),
             Ok(Some(Err(source))) => {
@@ -84,9 +80,7 @@ async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
     let result = opened.and_then(|stream| start(&inner, &addr, stream));
     match &result {
         Ok(connection) => inner.table.dialled(&addr, connection),
-        Err(_) => inner
-            .table
-            .failed(&addr, Instant::now(), inner.options.max_backoff, jitter()),
+        Err(_) => inner.table.failed(&addr, Instant::now(), inner.options.max_backoff, jitter()),
     }
     // Nobody may wait any more: then the connection serves the next caller.
     tell.send_replace(Some(result.map_err(Arc::new)));

@@ -79,9 +79,7 @@ impl RemotingClient {
         let again = command.clone();
         let mut result = connection.call(command, begun, timeout).await;
         if matches!(&result, Ok(response) if response.response_code() == ResponseCode::GO_AWAY) {
-            result = self
-                .ask_again(addr, &connection, again.clone(), begun, timeout)
-                .await;
+            result = self.ask_again(addr, &connection, again.clone(), begun, timeout).await;
         }
         if let Err(RpcError::Timeout { .. }) = &result
             && self.0.options.close_on_timeout
@@ -216,28 +214,21 @@ impl RemotingClient {
         begun: Instant,
         timeout: Duration,
     ) -> Result<Command, RpcError> {
-        let gone = || RpcError::GoAway {
-            addr: addr.to_owned(),
-        };
+        let gone = || RpcError::GoAway { addr: addr.to_owned() };
         if !self.0.options.reconnect_on_go_away {
             return Err(gone());
         }
         self.0.table.retire(addr, old);
         let connection = self.connected(addr, begun, timeout).await?;
         let response = connection.call(command, begun, timeout).await?;
-        if response.response_code() == ResponseCode::GO_AWAY {
-            Err(gone())
-        } else {
-            Ok(response)
-        }
+        if response.response_code() == ResponseCode::GO_AWAY { Err(gone()) } else { Ok(response) }
     }
 
     fn before(&self, addr: &str, command: &mut Command) -> Result<(), RpcError> {
         command.language = self.0.options.connection.language;
         command.version = self.0.options.connection.version;
         for hook in &self.0.endpoint.router.hooks {
-            hook.before(addr, command)
-                .map_err(|error| refused(addr, &error))?;
+            hook.before(addr, command).map_err(|error| refused(addr, &error))?;
         }
         Ok(())
     }
@@ -249,19 +240,13 @@ impl RemotingClient {
 }
 
 fn refused(addr: &str, error: &HookError) -> RpcError {
-    RpcError::Hook {
-        addr: addr.to_owned(),
-        reason: error.to_string(),
-    }
+    RpcError::Hook { addr: addr.to_owned(), reason: error.to_string() }
 }
 
 impl fmt::Debug for RemotingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemotingClient")
-            .field(
-                "connections",
-                &self.0.endpoint.counters.connections.load(Ordering::Relaxed),
-            )
+            .field("connections", &self.0.endpoint.counters.connections.load(Ordering::Relaxed))
             .field("name_servers", &self.name_servers())
             .finish()
     }

@@ -37,9 +37,7 @@ impl NameServers {
         let random = RandomState::new();
         new.sort_by_cached_key(|addr| random.hash_one(addr));
         let pinned = state.list.get(state.pinned).cloned();
-        let kept = pinned
-            .as_ref()
-            .and_then(|addr| new.iter().position(|other| other == addr));
+        let kept = pinned.as_ref().and_then(|addr| new.iter().position(|other| other == addr));
         state.list = new;
         state.pinned = kept.unwrap_or(0);
         if kept.is_none() { pinned } else { None }
@@ -89,11 +87,7 @@ pub(super) async fn invoke(
             }
             // The request itself is at fault: no other address will take it.
             Err(error) if !error.is_retryable() => return Err(error),
-            Err(error) => tried.push(Tried {
-                addr: addr.clone(),
-                attempts: 1,
-                error: Arc::new(error),
-            }),
+            Err(error) => tried.push(Tried { addr: addr.clone(), attempts: 1, error: Arc::new(error) }),
         }
     }
     Err(RpcError::NoNameServer { tried })

@@ -43,10 +43,7 @@ impl Table {
 
     /// The connection, if one is open: the fast way.
     pub(super) fn open(&self, addr: &str) -> Option<Connection> {
-        self.lock()
-            .get(addr)
-            .and_then(|slot| slot.connection.clone())
-            .filter(Connection::is_open)
+        self.lock().get(addr).and_then(|slot| slot.connection.clone()).filter(Connection::is_open)
     }
 
     pub(super) fn next(&self, addr: &str, now: Instant) -> Next {
@@ -76,19 +73,14 @@ impl Table {
     pub(super) fn dialled(&self, addr: &str, connection: &Connection) {
         let mut table = self.lock();
         let slot = table.entry(addr.to_owned()).or_default();
-        *slot = Slot {
-            connection: Some(connection.clone()),
-            ..Slot::default()
-        };
+        *slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
     }
 
     /// A dial failed; the next one waits, longer each time, up to `longest`.
     pub(super) fn failed(&self, addr: &str, now: Instant, longest: Duration, jitter: f64) {
         let mut table = self.lock();
         let slot = table.entry(addr.to_owned()).or_default();
-        let pause = Duration::from_millis(50)
-            .saturating_mul(1 << slot.failures.min(10))
-            .min(longest);
+        let pause = Duration::from_millis(50).saturating_mul(1 << slot.failures.min(10)).min(longest);
         slot.failures += 1;
         slot.dialling = None;
         slot.not_before = Some(now + pause.mul_f64(0.5 + jitter / 2.0));
@@ -98,10 +90,7 @@ impl Table {
     pub(super) fn closed(&self, addr: &str, connection: &Connection) {
         let mut table = self.lock();
         if let Some(slot) = table.get_mut(addr)
-            && slot
-                .connection
-                .as_ref()
-                .is_some_and(|c| c.id() == connection.id())
+            && slot.connection.as_ref().is_some_and(|c| c.id() == connection.id())
         {
             table.remove(addr);
         }
@@ -118,9 +107,6 @@ impl Table {
     }
 
     pub(super) fn clear(&self) -> Vec<Connection> {
-        self.lock()
-            .drain()
-            .filter_map(|(_, slot)| slot.connection)
-            .collect()
+        self.lock().drain().filter_map(|(_, slot)| slot.connection).collect()
     }
 }

@@ -39,10 +39,7 @@ pub(crate) fn begin(
     let options = shared.options();
     let mut state = shared.lock();
     if let Some(cause) = &state.closed {
-        return Err(NotBegun::Failed(RpcError::Closed {
-            addr: shared.addr(),
-            cause: cause.clone(),
-        }));
+        return Err(NotBegun::Failed(RpcError::Closed { addr: shared.addr(), cause: cause.clone() }));
     }
     if state.pending() > options.high_water {
         return Err(NotBegun::NoRoom);
@@ -53,21 +50,12 @@ pub(crate) fn begin(
     };
     if let Err(source) = shared.encode_limited(command, opaque, options.encoding, &mut state.out) {
         state.in_flight.cancel(opaque);
-        return Err(NotBegun::Failed(RpcError::Encode {
-            addr: shared.addr(),
-            source,
-        }));
+        return Err(NotBegun::Failed(RpcError::Encode { addr: shared.addr(), source }));
     }
     let sleeper = state.sleeper.take();
     drop(state);
     wake(sleeper);
-    Ok(Call {
-        shared: shared.clone(),
-        opaque,
-        begun,
-        timeout,
-        ended: false,
-    })
+    Ok(Call { shared: shared.clone(), opaque, begun, timeout, ended: false })
 }
 
 /// [`begin`] as soon as there is room.
@@ -117,10 +105,7 @@ impl Future for Call {
         this.ended = true;
         this.shared.tell_room();
         Poll::Ready(end.map_err(|end| match end {
-            CallEnd::Closed(cause) => RpcError::Closed {
-                addr: this.shared.addr(),
-                cause,
-            },
+            CallEnd::Closed(cause) => RpcError::Closed { addr: this.shared.addr(), cause },
             CallEnd::TimedOut => RpcError::Timeout {
                 addr: this.shared.addr(),
                 phase: Phase::Answer,

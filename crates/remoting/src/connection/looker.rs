@@ -20,12 +20,7 @@ pub(crate) struct Looker {
 
 impl Looker {
     pub(crate) fn new(window: Duration) -> Looker {
-        Looker {
-            window,
-            base: Instant::now(),
-            until: AtomicU64::new(0),
-            busy: AtomicBool::new(false),
-        }
+        Looker { window, base: Instant::now(), until: AtomicU64::new(0), busy: AtomicBool::new(false) }
     }
 
     pub(crate) fn is_on(&self) -> bool {

@@ -96,9 +96,7 @@ impl Connection {
             Ok(call) => call.await,
             Err(call::NotBegun::Failed(error)) => Err(error),
             Err(call::NotBegun::NoRoom) => {
-                call::begin_when_room(&self.0, command, begun, timeout)
-                    .await?
-                    .await
+                call::begin_when_room(&self.0, command, begun, timeout).await?.await
             }
         }
     }

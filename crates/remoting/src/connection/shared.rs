@@ -201,10 +201,8 @@ impl Shared {
         response.version = self.options().version;
         if let Err(error) = self.encode_limited(response, back.opaque, back.encoding, out) {
             tracing::warn!(peer = %self.remote, opaque = back.opaque, "an answer cannot be written: {error}");
-            let mut failed = Command::error(
-                ResponseCode::SYSTEM_ERROR,
-                format!("the answer cannot be written: {error}"),
-            );
+            let mut failed =
+                Command::error(ResponseCode::SYSTEM_ERROR, format!("the answer cannot be written: {error}"));
             failed.language = self.options().language;
             failed.version = self.options().version;
             // Fixed parts and a short text: this always fits.
@@ -235,24 +233,15 @@ impl Shared {
         command.version = self.options().version;
         let mut state = self.lock();
         if let Some(cause) = &state.closed {
-            return Err(RpcError::Closed {
-                addr: self.addr(),
-                cause: cause.clone(),
-            });
+            return Err(RpcError::Closed { addr: self.addr(), cause: cause.clone() });
         }
         if state.pending() >= self.options().max_pending {
-            return Err(RpcError::TooManyRequests {
-                addr: self.addr(),
-                limit: self.options().max_pending,
-            });
+            return Err(RpcError::TooManyRequests { addr: self.addr(), limit: self.options().max_pending });
         }
         // Some peers answer all the same: that answer must end no call.
         let opaque = state.in_flight.stray();
         self.encode_limited(&command, opaque, self.options().encoding, &mut state.out)
-            .map_err(|source| RpcError::Encode {
-                addr: self.addr(),
-                source,
-            })?;
+            .map_err(|source| RpcError::Encode { addr: self.addr(), source })?;
         let sleeper = state.sleeper.take();
         drop(state);
         wake(sleeper);

@@ -134,10 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if worked {
             self.last_active = now;
         }
-        if self
-            .next_deadline
-            .is_some_and(|deadline| deadline <= now.into_std())
-        {
+        if self.next_deadline.is_some_and(|deadline| deadline <= now.into_std()) {
             self.expire_calls(now);
         }
         if now >= self.alarm_at {
@@ -198,11 +195,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     fn handle_frames(&mut self, cx: &mut Context<'_>) -> Result<(), CloseCause> {
         let limits = &self.shared.options().limits;
-        let first = if self.first {
-            Vec::from(self.input.get(..16).unwrap_or(&self.input))
-        } else {
-            Vec::new()
-        };
+        let first =
+            if self.first { Vec::from(self.input.get(..16).unwrap_or(&self.input)) } else { Vec::new() };
         loop {
             match frame::decode(&mut self.input, limits) {
                 Ok(Some(command)) => {
@@ -216,11 +210,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    let hint = if self.first {
-                        sniff::hint(&first)
-                    } else {
-                        String::new()
-                    };
+                    let hint = if self.first { sniff::hint(&first) } else { String::new() };
                     return Err(CloseCause::Frame { error, hint });
                 }
             }
@@ -236,9 +226,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         endpoint.counters.requests.fetch_add(1, Ordering::Relaxed);
         let back = Return::of(&command);
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
-        let response = endpoint
-            .router
-            .dispatch(&self.connection, command, shutting_down, cx);
+        let response = endpoint.router.dispatch(&self.connection, command, shutting_down, cx);
         if let Some(mut response) = response
             && !back.oneway
         {
@@ -261,11 +249,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
         drop(state);
         if strays > 0 {
-            self.shared
-                .endpoint
-                .counters
-                .strays
-                .fetch_add(strays, Ordering::Relaxed);
+            self.shared.endpoint.counters.strays.fetch_add(strays, Ordering::Relaxed);
             tracing::debug!(peer = %self.shared.remote, strays, "responses that nobody waits for");
         }
         let woke = !self.wakers.is_empty();
@@ -413,10 +397,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if let Some(since) = self.stalled_since
             && now - since >= options.write_stall
         {
-            return Err(CloseCause::Stalled {
-                pending: self.out.len() - self.written,
-                stalled: now - since,
-            });
+            return Err(CloseCause::Stalled { pending: self.out.len() - self.written, stalled: now - since });
         }
         if let Some(begun) = self.frame_begun {
             let allowed = options.frame_timeout + Duration::from_secs(self.input.len() as u64 / (64 << 10));
@@ -437,27 +418,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
         let deadline = self.shared.lock().in_flight.next_deadline();
         let at = self.housekeeping_at(now);
-        Ok(deadline
-            .map_or(at, |deadline| at.min(Instant::from_std(deadline)))
-            .max(now + TICK / 2))
+        Ok(deadline.map_or(at, |deadline| at.min(Instant::from_std(deadline))).max(now + TICK / 2))
     }
 
     fn expire_calls(&mut self, now: Instant) {
         let mut state = self.shared.lock();
-        if state
-            .in_flight
-            .next_deadline()
-            .is_none_or(|deadline| deadline > now.into_std())
-        {
+        if state.in_flight.next_deadline().is_none_or(|deadline| deadline > now.into_std()) {
             return;
         }
         let (expired, wakers) = state.in_flight.expire(now.into_std(), || Err(CallEnd::TimedOut));
         drop(state);
-        self.shared
-            .endpoint
-            .counters
-            .timeouts
-            .fetch_add(expired as u64, Ordering::Relaxed);
+        self.shared.endpoint.counters.timeouts.fetch_add(expired as u64, Ordering::Relaxed);
         wakers.into_iter().for_each(Waker::wake);
     }
 

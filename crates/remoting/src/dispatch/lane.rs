@@ -28,10 +28,7 @@ impl Lane {
 
     /// [`Lane::inline`] with at most `limit` answers under way that come later.
     pub fn inline_with(limit: usize) -> Lane {
-        Lane(Arc::new(Kind::Inline {
-            waiting: AtomicUsize::new(0),
-            limit,
-        }))
+        Lane(Arc::new(Kind::Inline { waiting: AtomicUsize::new(0), limit }))
     }
 
     /// On up to `threads` threads of its own, for what blocks (a cold disk). `queue` requests may wait; more are
@@ -148,20 +145,14 @@ impl Pool {
                 let behind = state.jobs.len();
                 drop(state);
                 let waited = queued.elapsed();
-                let turn = if waited < self.max_wait {
-                    Turn::Run
-                } else {
-                    Turn::TooLate { waited, behind }
-                };
+                let turn = if waited < self.max_wait { Turn::Run } else { Turn::TooLate { waited, behind } };
                 job(turn);
                 state = self.lock();
                 continue;
             }
             state.idle += 1;
-            let (again, timeout) = self
-                .ready
-                .wait_timeout(state, IDLE)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (again, timeout) =
+                self.ready.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
             state = again;
             state.idle -= 1;
             if timeout.timed_out() && state.jobs.is_empty() {
@@ -202,9 +193,9 @@ mod tests {
         })));
         wait.recv().unwrap();
         let (done, result) = mpsc::channel();
-        assert!(pool.submit(Box::new(move |turn| {
-            done.send(matches!(turn, Turn::TooLate { .. })).unwrap()
-        })));
+        assert!(
+            pool.submit(Box::new(move |turn| { done.send(matches!(turn, Turn::TooLate { .. })).unwrap() }))
+        );
         assert!(!pool.submit(Box::new(|_| unreachable!("the queue holds one"))));
         go.send(()).unwrap();
         assert!(result.recv().unwrap());

@@ -44,11 +44,7 @@ pub(crate) struct Return {
 
 impl Return {
     pub(crate) fn of(request: &Command) -> Return {
-        Return {
-            opaque: request.opaque,
-            encoding: request.encoding,
-            oneway: request.is_oneway(),
-        }
+        Return { opaque: request.opaque, encoding: request.encoding, oneway: request.is_oneway() }
     }
 }
 

@@ -93,10 +93,7 @@ impl Router {
         if route.processor.rejects() {
             return Some(busy("[REJECTREQUEST]"));
         }
-        let request = Request {
-            command,
-            connection: connection.clone(),
-        };
+        let request = Request { command, connection: connection.clone() };
         match route.lane.pool() {
             None if self.hooks.is_empty() => self.run_inline(route, connection, request, cx),
             None => self.run_hooked(route, request, cx),
@@ -123,16 +120,11 @@ impl Router {
                         return Some(busy("[OVERLOAD]"));
                     };
                     let responder = Responder::new(back, connection.clone());
-                    responder
-                        .connection()
-                        .shared()
-                        .runtime()
-                        .clone()
-                        .spawn(async move {
-                            let response = CatchUnwind(future).await;
-                            responder.send(response);
-                            drop(permit);
-                        });
+                    responder.connection().shared().runtime().clone().spawn(async move {
+                        let response = CatchUnwind(future).await;
+                        responder.send(response);
+                        drop(permit);
+                    });
                     None
                 }
             },
@@ -167,25 +159,18 @@ impl Router {
                     };
                     let responder = Responder::new(Return::of(&original), connection);
                     let hooks = self.hooks.clone();
-                    responder
-                        .connection()
-                        .shared()
-                        .runtime()
-                        .clone()
-                        .spawn(async move {
-                            let response = CatchUnwind(future).await;
-                            responder.send(after(&hooks, &addr, &original, response));
-                            drop(permit);
-                        });
+                    responder.connection().shared().runtime().clone().spawn(async move {
+                        let response = CatchUnwind(future).await;
+                        responder.send(after(&hooks, &addr, &original, response));
+                        drop(permit);
+                    });
                     return None;
                 }
             },
         };
         match response {
             Some(response) => Some(after(&self.hooks, &addr, &original, response)),
-            None => run_after(&self.hooks, &addr, &original, None)
-                .err()
-                .map(|error| error.response()),
+            None => run_after(&self.hooks, &addr, &original, None).err().map(|error| error.response()),
         }
     }
 
@@ -200,11 +185,8 @@ impl Router {
                 responder.send(too_late(waited, behind));
                 return;
             }
-            let addr = if hooks.is_empty() {
-                String::new()
-            } else {
-                request.connection.remote_addr().to_string()
-            };
+            let addr =
+                if hooks.is_empty() { String::new() } else { request.connection.remote_addr().to_string() };
             let answer = match run_before(&hooks, &addr, &mut request.command) {
                 Err(error) => Answer::Now(error.response()),
                 Ok(()) => guarded(|| processor.process(request)),
@@ -215,15 +197,10 @@ impl Router {
                     let _ = run_after(&hooks, &addr, &original, None);
                 }
                 Answer::Later(future) => {
-                    responder
-                        .connection()
-                        .shared()
-                        .runtime()
-                        .clone()
-                        .spawn(async move {
-                            let response = CatchUnwind(future).await;
-                            responder.send(after(&hooks, &addr, &original, response));
-                        });
+                    responder.connection().shared().runtime().clone().spawn(async move {
+                        let response = CatchUnwind(future).await;
+                        responder.send(after(&hooks, &addr, &original, response));
+                    });
                 }
             }
         })
@@ -238,17 +215,11 @@ fn after(hooks: &[Arc<dyn RpcHook>], addr: &str, request: &Command, mut response
 }
 
 fn busy(tag: &str) -> Command {
-    Command::error(
-        ResponseCode::SYSTEM_BUSY,
-        format!("{tag}system busy, start flow control for a while"),
-    )
+    Command::error(ResponseCode::SYSTEM_BUSY, format!("{tag}system busy, start flow control for a while"))
 }
 
 fn go_away() -> Command {
-    Command::error(
-        ResponseCode::GO_AWAY,
-        bytestring::ByteString::from_static("please go away"),
-    )
+    Command::error(ResponseCode::GO_AWAY, bytestring::ByteString::from_static("please go away"))
 }
 
 fn too_late(waited: std::time::Duration, behind: usize) -> Command {

@@ -32,11 +32,7 @@ pub(super) async fn accept(listener: TcpListener, inner: Arc<Inner>) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 // Out of descriptors or memory, mostly: it passes when connections close.
-                inner
-                    .endpoint
-                    .counters
-                    .accept_errors
-                    .fetch_add(1, Ordering::Relaxed);
+                inner.endpoint.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("cannot accept connections for now, trying again in {pause:?}: {error}");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -82,12 +78,7 @@ pub(super) fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     inner: &Arc<Inner>,
 ) -> Option<Connection> {
     if !inner.admit(remote.ip()) {
-        let refused = inner
-            .endpoint
-            .counters
-            .connections_refused
-            .fetch_add(1, Ordering::Relaxed)
-            + 1;
+        let refused = inner.endpoint.counters.connections_refused.fetch_add(1, Ordering::Relaxed) + 1;
         if refused.is_power_of_two() {
             tracing::warn!(peer = %remote, "too many connections, closing the new one ({refused} refused so far)");
         }

@@ -50,20 +50,11 @@ impl Server {
     /// # Errors
     /// [`BindError`] names the address and what to do.
     pub async fn bind(addr: &str, router: Router, options: ServerOptions) -> Result<Server, BindError> {
-        let failed = |source| BindError {
-            addr: addr.to_owned(),
-            source,
-        };
+        let failed = |source| BindError { addr: addr.to_owned(), source };
         let mut resolved = tokio::net::lookup_host(addr).await.map_err(failed)?;
-        let first = resolved
-            .next()
-            .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
-        let socket = if first.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }
-        .map_err(failed)?;
+        let first = resolved.next().ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+        let socket =
+            if first.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
         socket.set_reuseaddr(true).map_err(failed)?;
         socket.bind(first).map_err(failed)?;
         let listener = socket.listen(options.backlog).map_err(failed)?;
@@ -75,18 +66,9 @@ impl Server {
             options.runtimes.len(),
         );
         let (count, _) = watch::channel(0);
-        let inner = Arc::new(Inner {
-            endpoint,
-            options,
-            open: Mutex::default(),
-            count,
-        });
+        let inner = Arc::new(Inner { endpoint, options, open: Mutex::default(), count });
         let accepting = tokio::spawn(accept::accept(listener, inner.clone()));
-        Ok(Server {
-            local,
-            inner,
-            accepting,
-        })
+        Ok(Server { local, inner, accepting })
     }
 
     /// The address that is listened on, with the port that was picked.
@@ -130,12 +112,7 @@ impl Server {
         self.accepting.abort();
         let deadline = Instant::now() + grace;
         let quiet = loop {
-            let busy = self
-                .inner
-                .lock()
-                .connections
-                .values()
-                .any(|c| c.shared().is_busy());
+            let busy = self.inner.lock().connections.values().any(|c| c.shared().is_busy());
             if !busy || Instant::now() >= deadline {
                 break !busy;
             }
@@ -159,9 +136,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("local", &self.local)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("local", &self.local).finish_non_exhaustive()
     }
 }
 

@@ -50,11 +50,7 @@ async fn answers_may_come_in_any_order() {
         requests.push(peer.request().await);
     }
     for request in requests.iter().rev() {
-        peer.send(
-            &response_to(request).with_body(request.body.clone()),
-            Encoding::Json,
-        )
-        .await;
+        peer.send(&response_to(request).with_body(request.body.clone()), Encoding::Json).await;
     }
     for (call, body) in calls.into_iter().zip(["a", "b", "c"]) {
         assert_eq!(within(call).await.unwrap(), body);
@@ -88,11 +84,7 @@ async fn a_late_answer_is_a_timeout_and_no_reason_to_close() {
     let client = client();
     let late = tokio::spawn({
         let (client, addr) = (client.clone(), addr.clone());
-        async move {
-            client
-                .invoke(&addr, echo("late"), Duration::from_millis(50))
-                .await
-        }
+        async move { client.invoke(&addr, echo("late"), Duration::from_millis(50)).await }
     });
     let mut peer = Peer::accept(&listener).await;
     let first = peer.request().await;
@@ -123,10 +115,7 @@ async fn a_timeout_closes_the_connection_where_that_is_wanted() {
     let call = tokio::spawn(async move { client.invoke(&addr, echo("x"), Duration::from_millis(50)).await });
     let mut peer = Peer::accept(&listener).await;
     peer.request().await;
-    assert_eq!(
-        within(call).await.unwrap().unwrap_err().kind(),
-        RpcErrorKind::Timeout
-    );
+    assert_eq!(within(call).await.unwrap().unwrap_err().kind(), RpcErrorKind::Timeout);
     assert!(peer.is_closed().await);
 }
 
@@ -163,10 +152,7 @@ async fn nobody_listening_is_a_connect_error_that_names_the_address() {
     drop(listener);
     let error = client().invoke(&addr, echo("x"), LONG).await.unwrap_err();
     assert_eq!(error.kind(), RpcErrorKind::Connect);
-    assert!(
-        error.to_string().contains(&addr) && error.was_not_sent(),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&addr) && error.was_not_sent(), "{error}");
 }
 
 // spec: remoting I4 N18
@@ -191,20 +177,8 @@ async fn a_connect_that_eats_the_budget_is_a_timeout_of_that_phase() {
     options.connect_timeout = Duration::from_millis(200);
     let client = RemotingClient::new(options, Router::new());
     let addr = addr.to_string();
-    let error = client
-        .invoke(&addr, echo("x"), Duration::from_millis(50))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RpcError::Timeout {
-                phase: Phase::Connect,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let error = client.invoke(&addr, echo("x"), Duration::from_millis(50)).await.unwrap_err();
+    assert!(matches!(error, RpcError::Timeout { phase: Phase::Connect, .. }), "{error}");
     let error = client.invoke(&addr, echo("x"), LONG).await.unwrap_err();
     assert!(matches!(error, RpcError::Connect { .. }), "{error}");
 }
@@ -222,26 +196,11 @@ async fn a_full_table_makes_callers_wait_until_their_deadline() {
     });
     let mut peer = Peer::accept(&listener).await;
     let request = peer.request().await;
-    let error = client
-        .invoke(&addr, echo("x"), Duration::from_millis(30))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RpcError::Timeout {
-                phase: Phase::Queue,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let error = client.invoke(&addr, echo("x"), Duration::from_millis(30)).await.unwrap_err();
+    assert!(matches!(error, RpcError::Timeout { phase: Phase::Queue, .. }), "{error}");
     assert!(error.was_not_sent());
     let error = client.invoke(&addr, echo("x"), Duration::ZERO).await.unwrap_err();
-    assert!(
-        matches!(error, RpcError::TooManyRequests { .. } | RpcError::Timeout { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, RpcError::TooManyRequests { .. } | RpcError::Timeout { .. }), "{error}");
     let second = tokio::spawn({
         let (client, addr) = (client.clone(), addr.clone());
         async move { client.invoke(&addr, echo("second"), LONG).await }
@@ -341,10 +300,7 @@ async fn a_callback_is_called_once_whatever_happens() {
         let (calls, results) = (calls.clone(), results.clone());
         client.invoke_with(&addr, echo("x"), LONG, move |result| {
             calls.fetch_add(1, SeqCst);
-            results
-                .lock()
-                .unwrap()
-                .push(result.map_err(|e| e.kind()).map(|c| c.body));
+            results.lock().unwrap().push(result.map_err(|e| e.kind()).map(|c| c.body));
         });
     }
     until(|| calls.load(SeqCst) == 2).await;
@@ -366,10 +322,7 @@ async fn a_server_asks_its_client_over_the_same_connection() {
             let connection = request.connection().clone();
             Answer::later(async move {
                 let known = connection.invoke(Command::request(back), LONG).await.unwrap();
-                let unknown = connection
-                    .invoke(Command::request(RequestCode(77)), LONG)
-                    .await
-                    .unwrap();
+                let unknown = connection.invoke(Command::request(RequestCode(77)), LONG).await.unwrap();
                 let text = format!("{} {}", known.code, unknown.code);
                 Command::response(ResponseCode::SUCCESS).with_body(text)
             })
@@ -378,10 +331,8 @@ async fn a_server_asks_its_client_over_the_same_connection() {
     );
     let server = serve(router).await;
     let answers = processor_fn(|_| Command::response(ResponseCode(42)).into());
-    let client = RemotingClient::new(
-        ClientOptions::default(),
-        Router::new().route(back, answers, Lane::inline()),
-    );
+    let client =
+        RemotingClient::new(ClientOptions::default(), Router::new().route(back, answers, Lane::inline()));
     let addr = server.local_addr().to_string();
     let answer = client.invoke(&addr, Command::request(ask), LONG).await.unwrap();
     assert_eq!(answer.body, "42 3");
@@ -423,10 +374,7 @@ async fn go_away_moves_new_calls_to_a_new_connection_and_ends_the_old_ones_there
     old.send(&go_away, Encoding::Json).await;
     let mut new = Peer::accept(&listener).await;
     let again = new.request().await;
-    assert_eq!(
-        (again.body.clone(), again.fields.get("k").as_deref()),
-        ("moved".into(), Some("v"))
-    );
+    assert_eq!((again.body.clone(), again.fields.get("k").as_deref()), ("moved".into(), Some("v")));
     new.answer(&again, "there").await;
     assert_eq!(within(moved).await.unwrap().unwrap().body, "there");
     old.answer(&pending_request, "still here").await;
@@ -437,10 +385,8 @@ async fn go_away_moves_new_calls_to_a_new_connection_and_ends_the_old_ones_there
 // spec: remoting N9
 #[tokio::test]
 async fn go_away_twice_is_an_error() {
-    let router = Router::new().fallback(
-        processor_fn(|_| Command::response(ResponseCode::GO_AWAY).into()),
-        Lane::inline(),
-    );
+    let router = Router::new()
+        .fallback(processor_fn(|_| Command::response(ResponseCode::GO_AWAY).into()), Lane::inline());
     let server = serve(router).await;
     let addr = server.local_addr().to_string();
     let error = client().invoke(&addr, echo("x"), LONG).await.unwrap_err();
@@ -449,10 +395,7 @@ async fn go_away_twice_is_an_error() {
     options.reconnect_on_go_away = false;
     let client = RemotingClient::new(options, Router::new());
     let answer = client.invoke(&addr, echo("x"), LONG).await;
-    assert!(
-        matches!(&answer, Ok(a) if a.response_code() == ResponseCode::GO_AWAY),
-        "{answer:?}"
-    );
+    assert!(matches!(&answer, Ok(a) if a.response_code() == ResponseCode::GO_AWAY), "{answer:?}");
 }
 
 #[derive(Default)]

@@ -22,29 +22,17 @@ async fn unknown_codes_are_answered_and_opaques_echoed_whatever_they_are() {
     let server = Server::bind("127.0.0.1:0", echo_router(), options).await.unwrap();
     let mut peer = Peer::dial(&server).await;
     for encoding in [Encoding::Json, Encoding::Binary] {
-        let request = Command {
-            opaque: -5,
-            ..Command::request(RequestCode(12345))
-        };
+        let request = Command { opaque: -5, ..Command::request(RequestCode(12345)) };
         peer.send(&request, encoding).await;
         let answer = peer.request().await;
         assert_eq!(
             (answer.code, answer.opaque, answer.flag, answer.encoding),
             (3, -5, Flag::RESPONSE, encoding)
         );
-        assert_eq!(
-            answer.remark.as_deref(),
-            Some(" request type 12345 not supported")
-        );
-        assert_eq!(
-            (answer.language, answer.version),
-            (LanguageCode::JAVA, Version::V5_3_3)
-        );
+        assert_eq!(answer.remark.as_deref(), Some(" request type 12345 not supported"));
+        assert_eq!((answer.language, answer.version), (LanguageCode::JAVA, Version::V5_3_3));
     }
-    let twice = Command {
-        opaque: 7,
-        ..echo("twice")
-    };
+    let twice = Command { opaque: 7, ..echo("twice") };
     peer.send(&twice, Encoding::Json).await;
     peer.send(&twice, Encoding::Json).await;
     assert_eq!([peer.request().await.opaque, peer.request().await.opaque], [7, 7]);
@@ -74,29 +62,16 @@ async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
         .route(RequestCode(1), Arc::new(Rejecting), Lane::inline())
         .route(RequestCode(2), blocked, Lane::blocking("blocked", 1, 1))
         .route(RequestCode(3), processor_fn(|_| panic!("boom")), Lane::inline())
-        .route(
-            RequestCode(4),
-            processor_fn(|_| Answer::later(async { panic!("later") })),
-            Lane::inline(),
-        )
+        .route(RequestCode(4), processor_fn(|_| Answer::later(async { panic!("later") })), Lane::inline())
         .route(RequestCode(5), processor_fn(|_| Answer::Taken), Lane::inline());
     let server = serve(router).await;
     let client = client();
     let addr = server.local_addr().to_string();
     let ask = async |code| {
-        let answer = client
-            .invoke(&addr, Command::request(RequestCode(code)), LONG)
-            .await
-            .unwrap();
+        let answer = client.invoke(&addr, Command::request(RequestCode(code)), LONG).await.unwrap();
         (answer.code, answer.remark.unwrap_or_default().to_string())
     };
-    assert_eq!(
-        ask(1).await,
-        (
-            2,
-            "[REJECTREQUEST]system busy, start flow control for a while".into()
-        )
-    );
+    assert_eq!(ask(1).await, (2, "[REJECTREQUEST]system busy, start flow control for a while".into()));
     let (code, remark) = ask(3).await;
     assert!(code == 1 && remark.contains("boom"), "{remark}");
     let (code, remark) = ask(4).await;
@@ -104,14 +79,7 @@ async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
 
     let mut peer = Peer::dial(&server).await;
     for opaque in 1..=3 {
-        peer.send(
-            &Command {
-                opaque,
-                ..Command::request(RequestCode(2))
-            },
-            Encoding::Json,
-        )
-        .await;
+        peer.send(&Command { opaque, ..Command::request(RequestCode(2)) }, Encoding::Json).await;
     }
     // One runs or is about to, at most one waits: at least one of three is refused.
     let refused = peer.request().await;
@@ -120,31 +88,12 @@ async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
     drop(go);
     let mut peer = Peer::dial(&server).await;
     for code in [1, 3, 4, 99] {
-        peer.send(&Command::request(RequestCode(code)).oneway(), Encoding::Json)
-            .await;
+        peer.send(&Command::request(RequestCode(code)).oneway(), Encoding::Json).await;
     }
-    peer.send(
-        &Command {
-            opaque: 5,
-            ..Command::request(RequestCode(5))
-        },
-        Encoding::Json,
-    )
-    .await;
-    peer.send(
-        &Command {
-            opaque: 6,
-            ..echo("last")
-        },
-        Encoding::Json,
-    )
-    .await;
+    peer.send(&Command { opaque: 5, ..Command::request(RequestCode(5)) }, Encoding::Json).await;
+    peer.send(&Command { opaque: 6, ..echo("last") }, Encoding::Json).await;
     let only = peer.request().await;
-    assert_eq!(
-        (only.opaque, only.body),
-        (6, "last".into()),
-        "nothing before was answered"
-    );
+    assert_eq!((only.opaque, only.body), (6, "last".into()), "nothing before was answered");
 }
 
 // spec: remoting D11
@@ -152,23 +101,8 @@ async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
 async fn a_frame_with_both_bits_is_a_response() {
     let server = serve(echo_router()).await;
     let mut peer = Peer::dial(&server).await;
-    peer.send(
-        &Command {
-            flag: Flag(3),
-            ..echo("both")
-        },
-        Encoding::Json,
-    )
-    .await;
-    peer.send(
-        &Command {
-            flag: Flag(4),
-            opaque: 9,
-            ..echo("unknown bit")
-        },
-        Encoding::Json,
-    )
-    .await;
+    peer.send(&Command { flag: Flag(3), ..echo("both") }, Encoding::Json).await;
+    peer.send(&Command { flag: Flag(4), opaque: 9, ..echo("unknown bit") }, Encoding::Json).await;
     assert_eq!(peer.request().await.opaque, 9);
     assert_eq!(server.counters().strays.load(SeqCst), 1);
 }
@@ -188,22 +122,8 @@ async fn a_parked_request_is_answered_from_elsewhere_and_later() {
     );
     let server = serve(router).await;
     let mut peer = Peer::dial(&server).await;
-    peer.send(
-        &Command {
-            opaque: 1,
-            ..Command::request(RequestCode(11))
-        },
-        Encoding::Binary,
-    )
-    .await;
-    peer.send(
-        &Command {
-            opaque: 2,
-            ..echo("overtakes")
-        },
-        Encoding::Json,
-    )
-    .await;
+    peer.send(&Command { opaque: 1, ..Command::request(RequestCode(11)) }, Encoding::Binary).await;
+    peer.send(&Command { opaque: 2, ..echo("overtakes") }, Encoding::Json).await;
     assert_eq!(peer.request().await.opaque, 2);
     until(|| !parked.lock().unwrap().is_empty()).await;
     let (request, responder) = parked.lock().unwrap().pop().unwrap();
@@ -212,10 +132,7 @@ async fn a_parked_request_is_answered_from_elsewhere_and_later() {
         .join()
         .unwrap();
     let answer = peer.request().await;
-    assert_eq!(
-        (answer.opaque, answer.body, answer.encoding),
-        (1, "at last".into(), Encoding::Binary)
-    );
+    assert_eq!((answer.opaque, answer.body, answer.encoding), (1, "at last".into(), Encoding::Binary));
 }
 
 #[derive(Default)]
@@ -230,27 +147,13 @@ impl RpcHook for Hook {
     fn before(&self, _: &str, request: &mut Command) -> Result<(), HookError> {
         self.seen.lock().unwrap().push(format!("before {}", request.code));
         if self.abort_before {
-            return Err(HookError::Abort {
-                code: ResponseCode::NO_PERMISSION,
-                remark: "no".into(),
-            });
+            return Err(HookError::Abort { code: ResponseCode::NO_PERMISSION, remark: "no".into() });
         }
-        if self.fail_before {
-            Err(HookError::Failed("before".into()))
-        } else {
-            Ok(())
-        }
+        if self.fail_before { Err(HookError::Failed("before".into())) } else { Ok(()) }
     }
     fn after(&self, _: &str, _: &Command, response: Option<&mut Command>) -> Result<(), HookError> {
-        self.seen
-            .lock()
-            .unwrap()
-            .push(format!("after {:?}", response.map(|r| r.code)));
-        if self.fail_after {
-            Err(HookError::Failed("after".into()))
-        } else {
-            Ok(())
-        }
+        self.seen.lock().unwrap().push(format!("after {:?}", response.map(|r| r.code)));
+        if self.fail_after { Err(HookError::Failed("after".into())) } else { Ok(()) }
     }
 }
 
@@ -259,29 +162,15 @@ impl RpcHook for Hook {
 async fn hooks_run_in_javas_order_and_may_end_a_request() {
     for (hook, code, remark, seen) in [
         (Hook::default(), 0, None, vec!["before 50", "after Some(0)"]),
+        (Hook { abort_before: true, ..Hook::default() }, 16, Some("no"), vec!["before 50"]),
         (
-            Hook {
-                abort_before: true,
-                ..Hook::default()
-            },
-            16,
-            Some("no"),
-            vec!["before 50"],
-        ),
-        (
-            Hook {
-                fail_before: true,
-                ..Hook::default()
-            },
+            Hook { fail_before: true, ..Hook::default() },
             1,
             Some("hook: before"),
             vec!["before 50", "after Some(1)"],
         ),
         (
-            Hook {
-                fail_after: true,
-                ..Hook::default()
-            },
+            Hook { fail_after: true, ..Hook::default() },
             1,
             Some("hook: after"),
             vec!["before 50", "after Some(0)"],
@@ -296,14 +185,11 @@ async fn hooks_run_in_javas_order_and_may_end_a_request() {
         });
         let fails_before = hook.fail_before || hook.abort_before;
         let hook = Arc::new(hook);
-        let router = Router::new()
-            .route(RequestCode(50), processor, Lane::inline())
-            .hook(hook.clone())
-            .hook(hook);
+        let router =
+            Router::new().route(RequestCode(50), processor, Lane::inline()).hook(hook.clone()).hook(hook);
         let server = serve(router).await;
         let mut peer = Peer::dial(&server).await;
-        peer.send(&Command::request(RequestCode(50)), Encoding::Json)
-            .await;
+        peer.send(&Command::request(RequestCode(50)), Encoding::Json).await;
         let answer = peer.request().await;
         assert_eq!((answer.code, answer.remark.as_deref()), (code, remark));
         assert_eq!(*log.lock().unwrap(), seen);
@@ -319,16 +205,8 @@ async fn a_server_that_goes_away_says_so_to_those_who_understand() {
     server.go_away();
     let mut peer = Peer::dial(&server).await;
     for (version, code, expected) in [(479, 9001, 1500), (476, 9001, 1500), (475, 9001, 0), (479, 99, 3)] {
-        let request = Command {
-            version: Version(version),
-            code,
-            ..Command::request(ECHO)
-        };
+        let request = Command { version: Version(version), code, ..Command::request(ECHO) };
         peer.send(&request, Encoding::Json).await;
-        assert_eq!(
-            peer.request().await.code,
-            expected,
-            "version {version}, code {code}"
-        );
+        assert_eq!(peer.request().await.code, expected, "version {version}, code {code}");
     }
 }

@@ -66,10 +66,7 @@ async fn crowds_of_calls_on_one_connection_are_all_answered() {
         }
         assert_eq!(bodies.len(), crowd);
     }
-    assert_eq!(
-        (connection.in_flight(), client.counters().strays.load(SeqCst)),
-        (0, 0)
-    );
+    assert_eq!((connection.in_flight(), client.counters().strays.load(SeqCst)), (0, 0));
 }
 
 #[tokio::test]
@@ -92,10 +89,7 @@ async fn a_thousand_open_and_close_cycles_leave_nothing_behind() {
 async fn calls_dropped_at_any_moment_leave_the_connection_sound() {
     let server = serve(echo_router()).await;
     let client = client();
-    let connection = client
-        .connect(&server.local_addr().to_string(), LONG)
-        .await
-        .unwrap();
+    let connection = client.connect(&server.local_addr().to_string(), LONG).await.unwrap();
     for round in 0..300u64 {
         let call = connection.invoke(Command::request(ECHO).with_body(vec![7; 10_000]), LONG);
         let _ = tokio::time::timeout(Duration::from_micros(round % 60 * 10), call).await;

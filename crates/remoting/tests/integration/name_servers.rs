@@ -17,18 +17,9 @@ async fn a_dead_name_server_costs_a_call_only_its_share_and_the_next_is_pinned()
     let client = client();
     client.set_name_servers(vec![gone, server.local_addr().to_string()]);
     for _ in 0..5 {
-        assert_eq!(
-            client.invoke_name_server(echo("x"), LONG).await.unwrap().body,
-            "x"
-        );
+        assert_eq!(client.invoke_name_server(echo("x"), LONG).await.unwrap().body, "x");
     }
-    assert_eq!(
-        server
-            .counters()
-            .connections
-            .load(std::sync::atomic::Ordering::SeqCst),
-        1
-    );
+    assert_eq!(server.counters().connections.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -37,34 +28,22 @@ async fn a_silent_name_server_does_not_use_up_the_budget() {
     let server = serve(echo_router()).await;
     let client = client();
     client.set_name_servers(vec![addr, server.local_addr().to_string()]);
-    let answer = client
-        .invoke_name_server(echo("x"), Duration::from_secs(2))
-        .await
-        .unwrap();
+    let answer = client.invoke_name_server(echo("x"), Duration::from_secs(2)).await.unwrap();
     assert_eq!(answer.body, "x");
 }
 
 #[tokio::test]
 async fn the_error_says_which_addresses_were_tried_and_how() {
     let client = client();
-    let error = client
-        .invoke_name_server(Command::request(ECHO), LONG)
-        .await
-        .unwrap_err();
+    let error = client.invoke_name_server(Command::request(ECHO), LONG).await.unwrap_err();
     assert!(error.to_string().contains("none is configured"), "{error}");
     let (a, first) = listen().await;
     let (b, second) = listen().await;
     drop((a, b));
     client.set_name_servers(vec![first.clone(), second.clone()]);
-    let error = client
-        .invoke_name_server(Command::request(ECHO), LONG)
-        .await
-        .unwrap_err();
+    let error = client.invoke_name_server(Command::request(ECHO), LONG).await.unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains(&first) && text.contains(&second) && text.contains("once"),
-        "{text}"
-    );
+    assert!(text.contains(&first) && text.contains(&second) && text.contains("once"), "{text}");
     assert!(matches!(error, RpcError::NoNameServer { tried } if tried.len() == 2));
 }
 

@@ -22,10 +22,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> Peer {
-        Peer {
-            stream,
-            input: BytesMut::new(),
-        }
+        Peer { stream, input: BytesMut::new() }
     }
 
     pub(crate) async fn dial(server: &Server) -> Peer {
@@ -64,8 +61,7 @@ impl Peer {
     }
 
     pub(crate) async fn answer(&mut self, request: &Command, body: &'static str) {
-        self.send(&response_to(request).with_body(body), request.encoding)
-            .await;
+        self.send(&response_to(request).with_body(body), request.encoding).await;
     }
 
     /// The other side closed without a word.
@@ -75,16 +71,11 @@ impl Peer {
 }
 
 pub(crate) fn response_to(request: &Command) -> Command {
-    Command {
-        opaque: request.opaque,
-        ..Command::response(ResponseCode::SUCCESS)
-    }
+    Command { opaque: request.opaque, ..Command::response(ResponseCode::SUCCESS) }
 }
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(LONG, future)
-        .await
-        .expect("it takes too long")
+    tokio::time::timeout(LONG, future).await.expect("it takes too long")
 }
 
 pub(crate) async fn listen() -> (TcpListener, String) {
@@ -104,9 +95,7 @@ pub(crate) fn echo_router() -> Router {
 }
 
 pub(crate) async fn serve(router: Router) -> Server {
-    Server::bind("127.0.0.1:0", router, ServerOptions::default())
-        .await
-        .unwrap()
+    Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap()
 }
 
 pub(crate) fn client() -> RemotingClient {

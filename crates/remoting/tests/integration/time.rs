@@ -30,10 +30,7 @@ async fn a_deadline_is_kept_to_the_tick() {
     let (client, _theirs) = pipe(ClientOptions::default());
     for ms in [5, 100, 3_000] {
         let begun = Instant::now();
-        let error = client
-            .invoke("pipe", echo("x"), Duration::from_millis(ms))
-            .await
-            .unwrap_err();
+        let error = client.invoke("pipe", echo("x"), Duration::from_millis(ms)).await.unwrap_err();
         let took = begun.elapsed();
         assert!(matches!(error, RpcError::Timeout { .. }));
         let allowed = Duration::from_millis(ms)..Duration::from_millis(ms + 20);
@@ -49,10 +46,7 @@ async fn an_idle_connection_closes_after_120_seconds_and_not_before() {
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(110)).await;
         assert!(connection.is_open());
-        client
-            .invoke_oneway("pipe", echo("alive"), Duration::from_secs(1))
-            .await
-            .unwrap();
+        client.invoke_oneway("pipe", echo("alive"), Duration::from_secs(1)).await.unwrap();
         let mut buffer = [0; 4096];
         assert_ne!(theirs.read(&mut buffer).await.unwrap(), 0);
     }
@@ -66,9 +60,7 @@ async fn an_idle_connection_closes_after_120_seconds_and_not_before() {
 // spec: remoting S12
 #[tokio::test(start_paused = true)]
 async fn a_server_closes_idle_connections_and_slow_frames() {
-    let server = Server::bind("127.0.0.1:0", echo_router(), ServerOptions::default())
-        .await
-        .unwrap();
+    let server = Server::bind("127.0.0.1:0", echo_router(), ServerOptions::default()).await.unwrap();
     let (ours, theirs) = duplex(1 << 16);
     let idle = server.adopt(ours, nowhere(), nowhere()).unwrap();
     let (ours, mut slow) = duplex(1 << 16);
@@ -82,10 +74,7 @@ async fn a_server_closes_idle_connections_and_slow_frames() {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    assert!(matches!(
-        *slow_connection.close_cause().unwrap(),
-        CloseCause::SlowFrame(_)
-    ));
+    assert!(matches!(*slow_connection.close_cause().unwrap(), CloseCause::SlowFrame(_)));
     tokio::time::sleep(Duration::from_secs(125)).await;
     assert!(matches!(*idle.close_cause().unwrap(), CloseCause::Idle(_)));
     drop(theirs);
@@ -135,20 +124,13 @@ async fn deadlines_are_kept_on_a_connection_that_is_always_busy() {
         let (connection, done) = (connection.clone(), done.clone());
         async move {
             while !done.load(std::sync::atomic::Ordering::SeqCst) {
-                connection
-                    .invoke(echo("busy"), Duration::from_secs(60))
-                    .await
-                    .unwrap();
+                connection.invoke(echo("busy"), Duration::from_secs(60)).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
     });
     assert!(matches!(silent.await.unwrap(), Err(RpcError::Timeout { .. })));
-    assert!(
-        begun.elapsed() < Duration::from_millis(600),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_millis(600), "{:?}", begun.elapsed());
     done.store(true, std::sync::atomic::Ordering::SeqCst);
     busy.await.unwrap();
     drop(connection);
