@@ -1,3 +1,23 @@
-//! One binary: serve, send, consume, bench, decode.
+//! `rocketwire`: a RocketMQ name server and broker, a client and a few instruments, in one binary.
+//!
+//! Every subcommand is a module of `commands`: its arguments, and a `run` that ends with `Ok` or with one sentence.
 
-fn main() {}
+mod args;
+mod commands;
+mod failure;
+mod logging;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Decides the exit code and nothing else.
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    logging::start(cli.verbose);
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line as a whole, and how its values are read.
+
+use std::time::Duration;
+
+use clap::{Parser, builder::styling};
+
+use crate::commands::Command;
+
+/// A RocketMQ name server and broker, a client and a few instruments, in one binary.
+///
+/// Speaks RocketMQ's remoting protocol: the clients and servers of Apache RocketMQ 4.9 and 5.x are at home with it.
+#[derive(Debug, Parser)]
+#[command(name = "rocketwire", version, styles = STYLES, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print what happens to the standard error: -v connections, -vv requests, -vvv everything (RUST_LOG wins)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+}
+
+const STYLES: styling::Styles = styling::Styles::styled()
+    .header(styling::AnsiColor::Green.on_default().bold())
+    .usage(styling::AnsiColor::Green.on_default().bold())
+    .literal(styling::AnsiColor::Cyan.on_default())
+    .placeholder(styling::AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  rocketwire quickstart                                           everything in one screen, without a server
+  rocketwire serve                                                name server and broker on 127.0.0.1:9876
+  rocketwire send -n 127.0.0.1:9876 -t Greetings hello            send one message
+  rocketwire consume -n 127.0.0.1:9876 -t Greetings -g readers    print what comes
+
+Exit codes: 0 done, 1 failed (one sentence on the standard error says what and why), 2 wrong command line.";
+
+/// `300us`, `20ms`, `3s`, `2m`, `1h`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => {
+            return Err(format!("`{unit}` is no unit of time: use us, ms, s, m or h, as in 500ms"));
+        }
+    };
+    let number: f64 = number.parse().map_err(|_| "a number and a unit are wanted, as in 500ms".to_owned())?;
+    Duration::try_from_secs_f64(number * scale).map_err(|_| "that is too long".to_owned())
+}
+
+/// Bytes: `512`, `4k`, `16m` (powers of 1024).
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let (number, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (text.get(..text.len() - 1).unwrap_or_default(), 10),
+        Some(b'm' | b'M') => (text.get(..text.len() - 1).unwrap_or_default(), 20),
+        _ => (text, 0),
+    };
+    let number: usize =
+        number.parse().map_err(|_| "a number of bytes is wanted, as in 512 or 4k".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is too much".to_owned())
+}
+
+/// `HOST:PORT`.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("HOST:PORT is wanted, as in 127.0.0.1:9876".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("3s"), Ok(Duration::from_secs(3)));
+        assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("250us"), Ok(Duration::from_micros(250)));
+        assert!(duration("3 weeks").is_err());
+        assert!(duration("-3s").is_err());
+        assert!(duration("s").is_err());
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("4k"), Ok(4096));
+        assert_eq!(size("16M"), Ok(16 << 20));
+        assert!(size("k").is_err());
+        assert!(size("99999999999999999m").is_err());
+    }
+
+    #[test]
+    fn addresses_have_a_port() {
+        assert!(address("localhost:9876").is_ok());
+        assert!(address("[::1]:9876").is_ok());
+        assert!(address("localhost").is_err());
+        assert!(address(":9876").is_err());
+        assert!(address("h:99999").is_err());
+    }
+}

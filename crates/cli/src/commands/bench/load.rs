@@ -1,0 +1,243 @@
+//! What every closed loop has: a window, threads with a runtime each, a tally and a report.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::{runtime, sync::watch};
+
+use super::latency::{Latencies, round};
+use crate::{
+    failure::Failure,
+    output::{Format, Output},
+};
+
+/// The time that counts. What begins before it is warm-up.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) start: Instant,
+    pub(crate) end: Instant,
+}
+
+/// What one thread counted.
+pub(crate) struct Tally {
+    pub(crate) latencies: Latencies,
+    pub(crate) errors: AtomicU64,
+    /// The first error, for the report.
+    pub(crate) first_error: std::sync::OnceLock<String>,
+}
+
+impl Tally {
+    fn new() -> Tally {
+        Tally {
+            latencies: Latencies::new(),
+            errors: AtomicU64::new(0),
+            first_error: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// Counts a failed call.
+    pub(crate) fn failed(&self, error: impl ToString) {
+        self.errors.fetch_add(1, Relaxed);
+        self.first_error.get_or_init(|| error.to_string());
+    }
+}
+
+/// One task of a closed loop: call, count, call again, until the window ends. One look at the clock a call.
+pub(crate) async fn closed_loop<E: ToString, F: Future<Output = Result<(), E>>>(
+    window: Window,
+    tally: Arc<Tally>,
+    mut call: impl FnMut() -> F,
+) {
+    let mut begun = Instant::now();
+    while begun < window.end {
+        let result = call().await;
+        let now = Instant::now();
+        match result {
+            Ok(()) if begun >= window.start && now <= window.end => tally.latencies.record(now - begun),
+            Ok(()) => {}
+            Err(error) => {
+                tally.failed(error);
+                // What fails at once must not keep the others from running.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        begun = now;
+    }
+}
+
+/// Runs a load on `threads` threads, each with a runtime of its own, and prints the report.
+///
+/// `prepare` gets the number of the thread and connects; what it returns is run once all are ready.
+pub(crate) fn run<P, L>(
+    threads: usize,
+    duration: Duration,
+    format: Format,
+    prepare: impl Fn(usize) -> P + Sync,
+) -> Result<(), Failure>
+where
+    P: Future<Output = Result<L, Failure>>,
+    L: AsyncFnOnce(Window, Arc<Tally>) -> Result<(), Failure>,
+{
+    let (go, started) = watch::channel(None);
+    let (ready, readiness) = mpsc::channel();
+    let measured = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|number| {
+                let (ready, started, prepare) = (ready.clone(), started.clone(), &prepare);
+                scope.spawn(move || one_thread(prepare(number), &ready, started))
+            })
+            .collect();
+        drop(ready);
+        // Each thread says that it is connected, or drops its end on the way out.
+        let all_ready = readiness.iter().take(threads).count() == threads;
+        let (window, cpu) = if all_ready { watch_window(&go, duration) } else { (None, None) };
+        drop(go);
+        let tally = Tally::new();
+        for thread in running {
+            let one = thread
+                .join()
+                .map_err(|_| Failure::new("a thread of the load panicked: please report it"))??;
+            tally.latencies.merge(&one.latencies);
+            tally.errors.fetch_add(one.errors.load(Relaxed), Relaxed);
+            if let Some(error) = one.first_error.get() {
+                tally.first_error.get_or_init(|| error.clone());
+            }
+        }
+        window
+            .map(|window: Window| Report::new(&tally, window.end - window.start, cpu))
+            .ok_or_else(|| Failure::new("the load did not start"))
+    })?;
+    measured.print(format)
+}
+
+fn one_thread<L>(
+    prepare: impl Future<Output = Result<L, Failure>>,
+    ready: &mpsc::Sender<()>,
+    mut started: watch::Receiver<Option<Window>>,
+) -> Result<Tally, Failure>
+where
+    L: AsyncFnOnce(Window, Arc<Tally>) -> Result<(), Failure>,
+{
+    let tally = Arc::new(Tally::new());
+    current_thread()?.block_on(async {
+        let load = prepare.await?;
+        let _ = ready.send(());
+        match started.wait_for(Option::is_some).await.map(|window| *window) {
+            Ok(Some(window)) => load(window, tally.clone()).await,
+            // Another thread could not connect, and says why.
+            _ => Ok(()),
+        }
+    })?;
+    Arc::into_inner(tally)
+        .ok_or_else(|| Failure::new("a task of the load outlived its thread: please report it"))
+}
+
+/// Starts the window, and measures the process's CPU time in it.
+fn watch_window(
+    go: &watch::Sender<Option<Window>>,
+    duration: Duration,
+) -> (Option<Window>, Option<Duration>) {
+    let start = Instant::now() + (duration / 4).min(Duration::from_secs(1));
+    let window = Window { start, end: start + duration };
+    go.send_replace(Some(window));
+    thread::sleep(window.start.saturating_duration_since(Instant::now()));
+    let before = cpu_time();
+    thread::sleep(window.end.saturating_duration_since(Instant::now()));
+    let cpu = cpu_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+    (Some(window), cpu)
+}
+
+/// A runtime on the calling thread.
+pub(crate) fn current_thread() -> Result<runtime::Runtime, Failure> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format_args!("cannot start a runtime: {error}")))
+}
+
+/// CPU time of this process so far, all threads, user and system.
+#[cfg(unix)]
+fn cpu_time() -> Option<Duration> {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
+}
+
+#[cfg(not(unix))]
+fn cpu_time() -> Option<Duration> {
+    None
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// Requests (or messages) a second.
+    rps: f64,
+    p50_us: f64,
+    p99_us: f64,
+    p999_us: f64,
+    max_us: f64,
+    errors: u64,
+    /// CPU time of this process for each request.
+    cpu_us: Option<f64>,
+    requests: u64,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_error: Option<String>,
+}
+
+impl Report {
+    fn new(tally: &Tally, elapsed: Duration, cpu: Option<Duration>) -> Report {
+        let requests = tally.latencies.count();
+        let each = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests.max(1) as f64);
+        Report {
+            rps: (requests as f64 / elapsed.as_secs_f64()).round(),
+            p50_us: tally.latencies.quantile_us(0.5),
+            p99_us: tally.latencies.quantile_us(0.99),
+            p999_us: tally.latencies.quantile_us(0.999),
+            max_us: tally.latencies.max_us(),
+            errors: tally.errors.load(Relaxed),
+            cpu_us: each.map(|us| (us * 1000.0).round() / 1000.0),
+            requests,
+            seconds: round(elapsed.as_secs_f64()),
+            first_error: tally.first_error.get().cloned(),
+        }
+    }
+
+    /// Prints it; a run in which nothing succeeded is a failure.
+    fn print(&self, format: Format) -> Result<(), Failure> {
+        let mut out = Output::new();
+        match format {
+            Format::Json => out.json(self)?,
+            Format::Text => {
+                out.line(format!("{:>12.0}  a second for {} s", self.rps, self.seconds))?;
+                out.line(format!("{:>12.1}  us, half of them (p50)", self.p50_us))?;
+                out.line(format!("{:>12.1}  us, 99 of 100 (p99)", self.p99_us))?;
+                out.line(format!("{:>12.1}  us, 999 of 1000 (p999)", self.p999_us))?;
+                out.line(format!("{:>12.1}  us, the slowest", self.max_us))?;
+                if let Some(cpu) = self.cpu_us {
+                    out.line(format!("{cpu:>12.3}  us of CPU each, on this side"))?;
+                }
+                out.line(format!("{:>12}  failed", self.errors))?;
+            }
+        }
+        out.flush()?;
+        match &self.first_error {
+            Some(error) => {
+                Err(Failure::new(format_args!("{} calls failed, the first one so: {error}", self.errors)))
+            }
+            None if self.requests == 0 => {
+                Err(Failure::new("not one call ended within the time: use a longer --duration"))
+            }
+            None => Ok(()),
+        }
+    }
+}

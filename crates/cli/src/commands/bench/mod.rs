@@ -1,0 +1,27 @@
+//! `rocketwire bench`: closed loops with percentiles.
+
+mod latency;
+mod load;
+mod rpc;
+mod rpc_server;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+
+/// Measure: requests, sends and consumes under load
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    RpcServer(rpc_server::Args),
+    Rpc(rpc::Args),
+}
+
+pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::RpcServer(args) => rpc_server::run(&args),
+        Bench::Rpc(args) => rpc::run(&args),
+    }
+}
+
+/// The request that [`rpc_server`] answers by its own body; RocketMQ has no such code.
+const ECHO: rocketwire_protocol::RequestCode = rocketwire_protocol::RequestCode(9001);

@@ -1,0 +1,47 @@
+//! How a command ends when it does not succeed.
+
+use std::{fmt, process::ExitCode};
+
+use crate::output;
+
+/// Why a command did not do its job.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// One sentence: what failed, on what, and what to do.
+    Failed(String),
+    /// The same, where the command line itself is at fault.
+    Usage(String),
+    /// Nobody reads the standard output any more, as in `rocketwire consume .. | head`: no error.
+    Closed,
+}
+
+impl Failure {
+    /// A failure from whatever reads as one sentence.
+    pub(crate) fn new(sentence: impl fmt::Display) -> Failure {
+        Failure::Failed(sentence.to_string())
+    }
+
+    /// Says it on the standard error and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        match self {
+            Failure::Closed => ExitCode::SUCCESS,
+            Failure::Failed(sentence) => {
+                output::error(&sentence);
+                ExitCode::from(1)
+            }
+            Failure::Usage(sentence) => {
+                output::error(&sentence);
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Failed(sentence) | Failure::Usage(sentence) => f.write_str(sentence),
+            Failure::Closed => f.write_str("the standard output is closed"),
+        }
+    }
+}
