@@ -37,10 +37,7 @@ pub struct Command {
 impl Command {
     /// A request without fields or body, as Rust and [`Version::CURRENT`].
     pub fn request(code: RequestCode) -> Command {
-        Command {
-            code: code.0,
-            ..Command::default()
-        }
+        Command { code: code.0, ..Command::default() }
     }
 
     /// A request with its typed header.
@@ -50,11 +47,7 @@ impl Command {
 
     /// A response; whoever sends it fills in the opaque of the request.
     pub fn response(code: ResponseCode) -> Command {
-        Command {
-            code: code.0,
-            flag: Flag::RESPONSE,
-            ..Command::default()
-        }
+        Command { code: code.0, flag: Flag::RESPONSE, ..Command::default() }
     }
 
     /// A response that failed: a code and a text for people.

@@ -84,10 +84,7 @@ impl Fields {
                             key,
                             FieldValue {
                                 parent: region,
-                                token: Token::String {
-                                    raw: value,
-                                    escaped: false,
-                                },
+                                token: Token::String { raw: value, escaped: false },
                             },
                         );
                     }
@@ -142,11 +139,7 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
 impl WriteFields for Fields {
     fn write_fields(&self, out: &mut FieldWriter<'_>) {
         if let Repr::Binary(region) = &self.0
-            && let FieldWriter {
-                mode: Mode::Binary,
-                bytes,
-                ..
-            } = out
+            && let FieldWriter { mode: Mode::Binary, bytes, .. } = out
         {
             bytes.extend_from_slice(region);
             return;
@@ -260,19 +253,11 @@ enum Mode {
 
 impl<'a> FieldWriter<'a> {
     pub(crate) fn json(bytes: &'a mut Vec<u8>) -> Self {
-        FieldWriter {
-            mode: Mode::Json { first: true },
-            bytes,
-            key_too_long: None,
-        }
+        FieldWriter { mode: Mode::Json { first: true }, bytes, key_too_long: None }
     }
 
     pub(crate) fn binary(bytes: &'a mut Vec<u8>) -> Self {
-        FieldWriter {
-            mode: Mode::Binary,
-            bytes,
-            key_too_long: None,
-        }
+        FieldWriter { mode: Mode::Binary, bytes, key_too_long: None }
     }
 
     /// A text field. Over the binary encoding an empty value arrives as null.

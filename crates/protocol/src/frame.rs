@@ -21,10 +21,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            frame_max: 16 << 20,
-            header_max: 1 << 20,
-        }
+        Limits { frame_max: 16 << 20, header_max: 1 << 20 }
     }
 }
 
@@ -103,19 +100,14 @@ pub fn decode(input: &mut BytesMut, limits: &Limits) -> Result<Option<Command>, 
     };
     let announced = u64::from(total) + 4;
     if announced > limits.frame_max as u64 {
-        return Err(FrameError::TooLarge {
-            announced,
-            limit: limits.frame_max,
-        });
+        return Err(FrameError::TooLarge { announced, limit: limits.frame_max });
     }
     if total < 4 {
         return Err(FrameError::TooShort(total));
     }
     let total = total as usize;
-    let Some(word) = input
-        .get(4..8)
-        .and_then(|word| word.first_chunk::<4>())
-        .map(|word| u32::from_be_bytes(*word))
+    let Some(word) =
+        input.get(4..8).and_then(|word| word.first_chunk::<4>()).map(|word| u32::from_be_bytes(*word))
     else {
         return Ok(None);
     };
@@ -127,18 +119,19 @@ pub fn decode(input: &mut BytesMut, limits: &Limits) -> Result<Option<Command>, 
         Encoding::Binary => binary::FIXED,
     };
     if header_len < least || header_len > total - 4 || header_len > limits.header_max {
-        return Err(FrameError::HeaderLength {
-            header: header_len,
-            total,
-        });
+        return Err(FrameError::HeaderLength { header: header_len, total });
     }
     if input.len() < total + 4 {
         return Ok(None);
     }
     let mut frame = input.split_to(total + 4).freeze();
-    frame.advance(LENGTH_WORDS);
-    let header = frame.split_to(header_len);
-    let mut command = decode_header(&header, encoding)?;
+    // The header is read where it stands: what it keeps are slices of the frame.
+    let header = frame.get(LENGTH_WORDS..LENGTH_WORDS + header_len).unwrap_or_default();
+    let mut command = match encoding {
+        Encoding::Json => json::decode(&frame, header)?,
+        Encoding::Binary => binary::decode(&frame, header)?,
+    };
+    frame.advance(LENGTH_WORDS + header_len);
     command.body = frame;
     Ok(Some(command))
 }
@@ -146,16 +139,14 @@ pub fn decode(input: &mut BytesMut, limits: &Limits) -> Result<Option<Command>, 
 /// Reads the header part of a frame alone.
 pub fn decode_header(header: &Bytes, encoding: Encoding) -> Result<Command, FrameError> {
     match encoding {
-        Encoding::Json => json::decode(header),
-        Encoding::Binary => binary::decode(header),
+        Encoding::Json => json::decode(header, header),
+        Encoding::Binary => binary::decode(header, header),
     }
 }
 
 /// How many bytes the frame at the front of `input` has in all, once its length word is there.
 pub fn announced_len(input: &[u8]) -> Option<u64> {
-    input
-        .first_chunk::<4>()
-        .map(|word| u64::from(u32::from_be_bytes(*word)) + 4)
+    input.first_chunk::<4>().map(|word| u64::from(u32::from_be_bytes(*word)) + 4)
 }
 
 /// Appends `command` as a frame. A code beyond 16 bits is written as JSON, whatever `encoding` says (spec B11).
@@ -189,11 +180,7 @@ fn append(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    let encoding = if i16::try_from(command.code).is_ok() {
-        encoding
-    } else {
-        Encoding::Json
-    };
+    let encoding = if i16::try_from(command.code).is_ok() { encoding } else { Encoding::Json };
     out.reserve(LENGTH_WORDS + 256 + command.body.len());
     out.extend_from_slice(&[0; LENGTH_WORDS]);
     match encoding {
@@ -207,10 +194,7 @@ fn append(
     out.extend_from_slice(&command.body);
     let bytes = out.len() - start;
     let total = u32::try_from(bytes - 4)
-        .map_err(|_| EncodeError::FrameTooLarge {
-            bytes,
-            limit: u32::MAX as usize,
-        })?
+        .map_err(|_| EncodeError::FrameTooLarge { bytes, limit: u32::MAX as usize })?
         .to_be_bytes();
     let [_, a, b, c] = (header as u32).to_be_bytes();
     if let Some(words) = out.get_mut(start..start + LENGTH_WORDS) {

@@ -12,8 +12,8 @@ use crate::{
 /// The least length of a header: the fixed part with empty remark and map.
 pub(crate) const FIXED: usize = 21;
 
-/// Reads a whole header. The field region is checked here and read later.
-pub(crate) fn decode(header: &Bytes) -> Result<Command, FrameError> {
+/// Reads a whole header, which is a part of `frame`. The field region is checked here and read later.
+pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError> {
     let mut rest = Cursor(header);
     let code = rest.i16()?;
     let language = rest.u8()?;
@@ -24,7 +24,7 @@ pub(crate) fn decode(header: &Bytes) -> Result<Command, FrameError> {
         usize::try_from(rest.i32()?).map_err(|_| FrameError::Header("negative remark length"))?;
     let remark = match remark_len {
         0 => None,
-        n => Some(text(header, rest.take(n)?)),
+        n => Some(text(frame, rest.take(n)?)),
     };
     // A negative length means "no fields", without an error (RocketMQSerializable.mapDeserialize).
     let fields = match usize::try_from(rest.i32()?) {
@@ -32,7 +32,7 @@ pub(crate) fn decode(header: &Bytes) -> Result<Command, FrameError> {
         Ok(n) => {
             let region = rest.take(n)?;
             fields::check_binary(region)?;
-            Fields::binary(header.slice_ref(region))
+            Fields::binary(frame.slice_ref(region))
         }
     };
     Ok(Command {
@@ -95,19 +95,15 @@ pub(crate) struct Cursor<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Cursor<'a> {
     pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], FrameError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(n)
-            .ok_or(FrameError::Header("a field runs past the header"))?;
+        let (taken, rest) =
+            self.0.split_at_checked(n).ok_or(FrameError::Header("a field runs past the header"))?;
         self.0 = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
-        let (taken, rest) = self
-            .0
-            .split_first_chunk::<N>()
-            .ok_or(FrameError::Header("a field runs past the header"))?;
+        let (taken, rest) =
+            self.0.split_first_chunk::<N>().ok_or(FrameError::Header("a field runs past the header"))?;
         self.0 = rest;
         Ok(*taken)
     }

@@ -14,17 +14,20 @@ use crate::{
 /// How deep values may nest that we skip or keep as text.
 const MAX_DEPTH: usize = 32;
 
-/// Reads a whole header: the fixed members at once, `extFields` is checked here and read later.
-pub(crate) fn decode(header: &Bytes) -> Result<Command, FrameError> {
+/// Reads a whole header, which is a part of `frame`: the fixed members at once, `extFields` is checked here and
+/// read later.
+pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError> {
     // Java replaces malformed UTF-8 inside strings; then so do we, and work on the mended copy.
-    let mended;
-    let text = match std::str::from_utf8(header) {
-        Ok(_) => header,
+    match std::str::from_utf8(header) {
+        Ok(_) => decode_text(frame, header),
         Err(_) => {
-            mended = Bytes::from(String::from_utf8_lossy(header).into_owned());
-            &mended
+            let mended = Bytes::from(String::from_utf8_lossy(header).into_owned());
+            decode_text(&mended, &mended)
         }
-    };
+    }
+}
+
+fn decode_text(parent: &Bytes, text: &[u8]) -> Result<Command, FrameError> {
     let mut command = Command {
         language: LanguageCode::JAVA,
         version: Version(0),
@@ -40,8 +43,8 @@ pub(crate) fn decode(header: &Bytes) -> Result<Command, FrameError> {
             b"flag" => command.flag = Flag(scan.integer()?),
             b"version" => command.version = Version(scan.integer()?),
             b"language" => command.language = scan.language()?,
-            b"remark" => command.remark = scan.value()?.into_text(text),
-            b"extFields" => command.fields = scan.fields(text)?,
+            b"remark" => command.remark = scan.value()?.into_text(parent),
+            b"extFields" => command.fields = scan.fields(parent)?,
             _ => {
                 scan.value()?;
             }
@@ -291,11 +294,7 @@ impl<'a> Scanner<'a> {
     /// Nothing but white space may be left.
     fn end(&mut self) -> Result<(), FrameError> {
         self.space();
-        if self.at == self.text.len() {
-            Ok(())
-        } else {
-            Err(BAD)
-        }
+        if self.at == self.text.len() { Ok(()) } else { Err(BAD) }
     }
 
     /// Calls `member` behind each key's colon; it has to read the value.
@@ -439,9 +438,9 @@ impl<'a> Scanner<'a> {
     fn language(&mut self) -> Result<LanguageCode, FrameError> {
         match self.value()? {
             Token::Null => Ok(LanguageCode::UNKNOWN),
-            Token::String { raw, .. } => Ok(LanguageCode::from_name(
-                std::str::from_utf8(raw).unwrap_or_default(),
-            )),
+            Token::String { raw, .. } => {
+                Ok(LanguageCode::from_name(std::str::from_utf8(raw).unwrap_or_default()))
+            }
             // An enum's ordinal; out of range closes in Java too.
             Token::Other(raw) => {
                 let ordinal = std::str::from_utf8(raw).ok().and_then(|n| n.parse::<u8>().ok());
@@ -469,7 +468,5 @@ impl<'a> Scanner<'a> {
 
 fn is_number(raw: &[u8]) -> bool {
     std::str::from_utf8(raw).is_ok_and(|text| text.parse::<f64>().is_ok())
-        && raw
-            .iter()
-            .all(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+        && raw.iter().all(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
 }

@@ -197,11 +197,7 @@ impl Field for BoundaryType {
     }
     fn read_field(value: FieldValue<'_>) -> Option<Self> {
         let upper = value.bytes().eq_ignore_ascii_case(b"upper");
-        Some(if upper {
-            BoundaryType::Upper
-        } else {
-            BoundaryType::Lower
-        })
+        Some(if upper { BoundaryType::Upper } else { BoundaryType::Lower })
     }
 }
 

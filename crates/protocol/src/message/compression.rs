@@ -1,6 +1,6 @@
 //! Bodies that a producer compressed (spec/broker.md C.3). Brokers pass them on as they are.
 
-use std::io::{self, Read};
+use std::io;
 
 use super::SysFlag;
 
@@ -73,6 +73,8 @@ pub fn compress(kind: CompressionType, level: i32, body: &[u8]) -> Result<Vec<u8
     match kind {
         #[cfg(feature = "zlib")]
         CompressionType::Zlib => {
+            use io::Read as _;
+
             let level = flate2::Compression::new(level.clamp(0, 9) as u32);
             let mut out = Vec::with_capacity(body.len() / 2 + 64);
             flate2::read::ZlibEncoder::new(body, level)
@@ -84,9 +86,7 @@ pub fn compress(kind: CompressionType, level: i32, body: &[u8]) -> Result<Vec<u8
         CompressionType::Lz4 => {
             let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::with_capacity(body.len() / 2 + 64));
             io::Write::write_all(&mut encoder, body).map_err(CompressionError::Damaged)?;
-            encoder
-                .finish()
-                .map_err(|e| CompressionError::Damaged(io::Error::other(e)))
+            encoder.finish().map_err(|e| CompressionError::Damaged(io::Error::other(e)))
         }
         #[cfg(feature = "zstd")]
         CompressionType::Zstd => {
@@ -113,27 +113,27 @@ pub fn decompress(flag: SysFlag, body: &[u8], limit: usize) -> Result<Vec<u8>, C
         #[cfg(feature = "zstd")]
         CompressionType::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(body).map_err(CompressionError::Damaged)?;
-            decoder
-                .window_log_max(window_log(limit))
-                .map_err(CompressionError::Damaged)?;
+            decoder.window_log_max(window_log(limit)).map_err(CompressionError::Damaged)?;
             read_up_to(decoder, body.len(), limit)
         }
         #[allow(unreachable_patterns)] // with every feature there is no other
-        kind => Err(CompressionError::Unsupported(kind)),
+        kind => {
+            let _ = (body, limit);
+            Err(CompressionError::Unsupported(kind))
+        }
     }
 }
 
 /// The decoder's window is announced by the peer: allow the limit, and the 8 MiB of the usual levels.
 #[cfg(feature = "zstd")]
 fn window_log(limit: usize) -> u32 {
-    limit
-        .checked_next_power_of_two()
-        .map_or(27, usize::trailing_zeros)
-        .clamp(23, 27)
+    limit.checked_next_power_of_two().map_or(27, usize::trailing_zeros).clamp(23, 27)
 }
 
 #[cfg(any(feature = "zlib", feature = "lz4", feature = "zstd"))]
-fn read_up_to(decoder: impl Read, compressed: usize, limit: usize) -> Result<Vec<u8>, CompressionError> {
+fn read_up_to(decoder: impl io::Read, compressed: usize, limit: usize) -> Result<Vec<u8>, CompressionError> {
+    use io::Read as _;
+
     // A guess from what is there, not from what the peer announces.
     let mut out = Vec::with_capacity(compressed.saturating_mul(2).min(limit));
     decoder
@@ -156,10 +156,7 @@ mod tests {
             assert_eq!(CompressionType::of(kind.sys_flag()).unwrap(), kind);
         }
         assert_eq!(CompressionType::of(SysFlag(1)).unwrap(), CompressionType::Zlib);
-        assert!(matches!(
-            CompressionType::of(SysFlag(0x501)),
-            Err(CompressionError::Unknown(5))
-        ));
+        assert!(matches!(CompressionType::of(SysFlag(0x501)), Err(CompressionError::Unknown(5))));
     }
 
     #[cfg(any(feature = "zlib", feature = "lz4", feature = "zstd"))]
@@ -174,10 +171,7 @@ mod tests {
         assert!(matches!(bomb, Err(CompressionError::TooLarge { limit: l }) if l == limit));
         let cut = decompress(flag, small.get(..small.len() / 2).unwrap(), body.len());
         assert!(matches!(cut, Err(CompressionError::Damaged(_))), "{cut:?}");
-        assert!(matches!(
-            decompress(flag, b"plain text", 100),
-            Err(CompressionError::Damaged(_))
-        ));
+        assert!(matches!(decompress(flag, b"plain text", 100), Err(CompressionError::Damaged(_))));
         let empty = compress(kind, 5, b"").unwrap();
         assert_eq!(decompress(flag, &empty, 0).unwrap(), b"");
     }

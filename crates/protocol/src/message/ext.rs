@@ -99,9 +99,7 @@ impl MessageExt {
 
     /// The delay level; 0 if there is none.
     pub fn delay_level(&self) -> i32 {
-        self.property(property::DELAY)
-            .and_then(|level| level.parse().ok())
-            .unwrap_or(0)
+        self.property(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
     }
 
     /// The id that users know: the producer's, or where it is stored if the producer gave none.
@@ -114,10 +112,7 @@ impl MessageExt {
 
     /// The id that tells where the message is stored.
     pub fn offset_msg_id(&self) -> OffsetMessageId {
-        OffsetMessageId {
-            host: self.store_host,
-            offset: self.physical_offset,
-        }
+        OffsetMessageId { host: self.store_host, offset: self.physical_offset }
     }
 }
 
@@ -148,11 +143,8 @@ mod tests {
 
     #[test]
     fn has_the_producers_id_or_else_the_brokers() {
-        let message = received(
-            0,
-            b"x",
-            "UNIQ_KEY\u{1}7F00\u{2}KEYS\u{1}a b\u{2}TAGS\u{1}t\u{2}DELAY\u{1}2\u{2}",
-        );
+        let message =
+            received(0, b"x", "UNIQ_KEY\u{1}7F00\u{2}KEYS\u{1}a b\u{2}TAGS\u{1}t\u{2}DELAY\u{1}2\u{2}");
         assert_eq!(message.msg_id(), "7F00");
         assert_eq!(message.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((message.tags(), message.delay_level()), (Some("t"), 2));

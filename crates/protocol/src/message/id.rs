@@ -45,10 +45,7 @@ impl FromStr for OffsetMessageId {
         let ip = hex.ip(text.len())?;
         let port = u32::from_be_bytes(hex.take()?);
         let offset = i64::from_be_bytes(hex.take()?);
-        Ok(OffsetMessageId {
-            host: SocketAddr::new(ip, u16::try_from(port).map_err(|_| IdError)?),
-            offset,
-        })
+        Ok(OffsetMessageId { host: SocketAddr::new(ip, u16::try_from(port).map_err(|_| IdError)?), offset })
     }
 }
 
@@ -74,11 +71,7 @@ impl UniqIdGenerator {
         }
         prefix.put(&(pid as u16).to_be_bytes());
         prefix.put(&salt.to_be_bytes());
-        UniqIdGenerator {
-            prefix,
-            utc_offset_ms: 0,
-            counter: AtomicU16::new(0),
-        }
+        UniqIdGenerator { prefix, utc_offset_ms: 0, counter: AtomicU16::new(0) }
     }
 
     /// How far local time is ahead of UTC. Java counts from the month's beginning in local time, and guesses a
@@ -156,9 +149,7 @@ fn month_start(now_ms: i64, utc_offset_ms: i64) -> i64 {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * month + 2) / 5;
-    (days - day_of_month)
-        .saturating_mul(DAY_MS)
-        .saturating_sub(utc_offset_ms)
+    (days - day_of_month).saturating_mul(DAY_MS).saturating_sub(utc_offset_ms)
 }
 
 /// Hex digits being written: an id of at most 28 bytes.
@@ -170,10 +161,7 @@ struct HexText {
 
 impl Default for HexText {
     fn default() -> Self {
-        HexText {
-            digits: [b'0'; 56],
-            len: 0,
-        }
+        HexText { digits: [b'0'; 56], len: 0 }
     }
 }
 
@@ -230,29 +218,15 @@ mod tests {
 
     #[test]
     fn an_offset_id_is_address_port_and_offset() {
-        let id = OffsetMessageId {
-            host: "10.0.0.5:10911".parse().unwrap(),
-            offset: 300,
-        };
+        let id = OffsetMessageId { host: "10.0.0.5:10911".parse().unwrap(), offset: 300 };
         assert_eq!(id.to_string(), "0A00000500002A9F000000000000012C");
         assert_eq!("0a00000500002a9f000000000000012c".parse(), Ok(id));
-        let v6 = OffsetMessageId {
-            host: "[2001:db8::7]:10911".parse().unwrap(),
-            offset: -1,
-        };
+        let v6 = OffsetMessageId { host: "[2001:db8::7]:10911".parse().unwrap(), offset: -1 };
         assert_eq!(v6.to_string().len(), 56);
         assert_eq!(v6.to_string().parse(), Ok(v6));
-        let mapped = OffsetMessageId {
-            host: "[::ffff:10.0.0.5]:10911".parse().unwrap(),
-            offset: 300,
-        };
+        let mapped = OffsetMessageId { host: "[::ffff:10.0.0.5]:10911".parse().unwrap(), offset: 300 };
         assert_eq!(mapped.to_string(), id.to_string());
-        for bad in [
-            "",
-            "0A",
-            "0G00000500002A9F000000000000012C",
-            "0A0000050001FFFF000000000000012C",
-        ] {
+        for bad in ["", "0A", "0G00000500002A9F000000000000012C", "0A0000050001FFFF000000000000012C"] {
             assert_eq!(bad.parse::<OffsetMessageId>(), Err(IdError), "{bad}");
         }
     }
@@ -273,10 +247,7 @@ mod tests {
         let hours = 3_600_000;
         let end = 1_796_083_200_000; // 2026-12-01 00:00 UTC
         assert_eq!(month_start(end - 7 * hours, 8 * hours), end - 8 * hours);
-        assert_eq!(
-            month_start(end - 9 * hours, 8 * hours),
-            end - 30 * day(1) - 8 * hours
-        );
+        assert_eq!(month_start(end - 9 * hours, 8 * hours), end - 30 * day(1) - 8 * hours);
         month_start(i64::MIN, i64::MIN / 2);
         month_start(i64::MAX, 0);
     }
@@ -295,10 +266,7 @@ mod tests {
         assert_eq!(id.born_time(NOW + 10 * DAY_MS, 0), NOW);
         let v6 = UniqIdGenerator::new("fd00::2".parse().unwrap(), 1, 1).next(NOW);
         assert_eq!(v6.len(), 56);
-        assert_eq!(
-            v6.parse::<UniqId>().map(|id| id.ip),
-            Ok("fd00::2".parse().unwrap())
-        );
+        assert_eq!(v6.parse::<UniqId>().map(|id| id.ip), Ok("fd00::2".parse().unwrap()));
     }
 
     #[test]

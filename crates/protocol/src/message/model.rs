@@ -63,12 +63,7 @@ pub enum MessageError {
 impl Message {
     /// A message for `topic`; [`Message::check`] looks at both.
     pub fn new(topic: impl Into<ByteString>, body: impl Into<Bytes>) -> Message {
-        Message {
-            topic: topic.into(),
-            flag: 0,
-            properties: Properties::new(),
-            body: body.into(),
-        }
+        Message { topic: topic.into(), flag: 0, properties: Properties::new(), body: body.into() }
     }
 
     /// The tag that consumers filter by; a message has one.
@@ -95,8 +90,7 @@ impl Message {
 
     /// Whether the answer waits for disk and replicas, as the broker is configured. Default: yes.
     pub fn with_wait_store(mut self, wait: bool) -> Message {
-        self.properties
-            .set(property::WAIT, if wait { "true" } else { "false" });
+        self.properties.set(property::WAIT, if wait { "true" } else { "false" });
         self
     }
 
@@ -162,9 +156,7 @@ impl Message {
 
     /// The delay level; 0 if there is none.
     pub fn delay_level(&self) -> i32 {
-        self.property(property::DELAY)
-            .and_then(|level| level.parse().ok())
-            .unwrap_or(0)
+        self.property(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
     }
 
     /// Checks what can be checked before sending (Java: `Validators.checkMessage`); `max_body` in bytes.
@@ -203,10 +195,7 @@ mod tests {
             message.properties().as_str(),
             "TAGS\u{1}A\u{2}KEYS\u{1}k-0 k-1\u{2}DELAY\u{1}3\u{2}WAIT\u{1}false\u{2}"
         );
-        assert_eq!(
-            (message.delay_level(), message.wait_store(), message.flag()),
-            (3, false, 9)
-        );
+        assert_eq!((message.delay_level(), message.wait_store(), message.flag()), (3, false, 9));
         assert!(Message::new("T", "m").wait_store());
     }
 
@@ -228,15 +217,9 @@ mod tests {
         assert_eq!(message().check(4), Ok(()));
         assert_eq!(message().check(3), Err(MessageError::BodyTooLarge { limit: 3 }));
         assert_eq!(message().with_body("").check(3), Err(MessageError::BodyEmpty));
-        assert!(matches!(
-            Message::new("a b", "x").check(1),
-            Err(MessageError::Topic(_))
-        ));
+        assert!(matches!(Message::new("a b", "x").check(1), Err(MessageError::Topic(_))));
         assert_eq!(
-            Message::new("SELF_TEST_TOPIC", "x")
-                .check(1)
-                .unwrap_err()
-                .to_string(),
+            Message::new("SELF_TEST_TOPIC", "x").check(1).unwrap_err().to_string(),
             "Sending message to topic[SELF_TEST_TOPIC] is forbidden."
         );
         let long = message().with_key(&"k".repeat(32_767));

@@ -30,8 +30,7 @@ pub fn get<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 /// Java (`MessageDecoder.string2messageProperties`); a name that repeats comes repeatedly.
 pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(PROPERTY_SEPARATOR).filter_map(|item| {
-        item.split_once(NAME_VALUE_SEPARATOR)
-            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        item.split_once(NAME_VALUE_SEPARATOR).filter(|(name, value)| !name.is_empty() && !value.is_empty())
     })
 }
 
@@ -115,9 +114,7 @@ impl Properties {
         let mut from = 0;
         while let Some(rest) = self.0.get(from..).filter(|rest| !rest.is_empty()) {
             let len = rest.find(PROPERTY_SEPARATOR).map_or(rest.len(), |at| at + 1);
-            let hit = rest
-                .strip_prefix(name)
-                .is_some_and(|tail| tail.starts_with(NAME_VALUE_SEPARATOR));
+            let hit = rest.strip_prefix(name).is_some_and(|tail| tail.starts_with(NAME_VALUE_SEPARATOR));
             if hit {
                 self.0.replace_range(from..from + len, "");
             } else {
@@ -211,11 +208,7 @@ mod tests {
         assert_eq!(all, [("a", "1"), ("a", "2"), ("e", "x\u{1}y")]);
         assert_eq!(get(text, "a"), Some("2"), "the last one wins");
         assert_eq!(get(text, "d"), None, "an empty value is none");
-        assert_eq!(
-            get(text, "e"),
-            Some("x\u{1}y"),
-            "the last separator may be missing"
-        );
+        assert_eq!(get(text, "e"), Some("x\u{1}y"), "the last separator may be missing");
     }
 
     #[test]
@@ -230,10 +223,7 @@ mod tests {
         assert!(properties.remove("KEYS") && !properties.remove("KEYS"));
         assert!(!properties.remove("UNIQ"));
         assert_eq!(properties.tags(), Some("TagA"));
-        assert_eq!(
-            properties.as_str(),
-            "UNIQ_KEY\u{1}7F\u{2}WAIT\u{1}false\u{2}TAGS\u{1}TagA\u{2}"
-        );
+        assert_eq!(properties.as_str(), "UNIQ_KEY\u{1}7F\u{2}WAIT\u{1}false\u{2}TAGS\u{1}TagA\u{2}");
         properties.set("WAIT", "");
         assert_eq!(properties.get("WAIT"), None);
     }

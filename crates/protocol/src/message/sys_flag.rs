@@ -94,15 +94,9 @@ mod tests {
         let flag = SysFlag(0x301).with_transaction_type(TransactionType::Rollback);
         assert_eq!(flag, SysFlag(0x30d));
         assert_eq!(flag.transaction_type(), TransactionType::Rollback);
-        assert_eq!(
-            flag.with_transaction_type(TransactionType::Commit),
-            SysFlag(0x309)
-        );
+        assert_eq!(flag.with_transaction_type(TransactionType::Commit), SysFlag(0x309));
         assert_eq!(SysFlag(0x30d).without(SysFlag::TRANSACTION_MASK), SysFlag(0x301));
         assert!(flag.is_compressed() && !SysFlag(0x30c).is_compressed());
-        assert!(
-            !SysFlag(0x4).has(SysFlag::TRANSACTION_MASK),
-            "all bits are needed"
-        );
+        assert!(!SysFlag(0x4).has(SysFlag::TRANSACTION_MASK), "all bits are needed");
     }
 }

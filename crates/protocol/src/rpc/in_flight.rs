@@ -43,13 +43,7 @@ impl<A> InFlight<A> {
 
     /// A table for at most `limit` requests ([`InFlight::MAX`] at the most).
     pub fn new(limit: usize) -> Self {
-        InFlight {
-            slots: Vec::new(),
-            free: None,
-            waiting: 0,
-            earliest: None,
-            limit: limit.min(Self::MAX),
-        }
+        InFlight { slots: Vec::new(), free: None, waiting: 0, earliest: None, limit: limit.min(Self::MAX) }
     }
 
     /// How many requests wait for their answer.
@@ -64,10 +58,7 @@ impl<A> InFlight<A> {
 
     /// Takes a slot; its opaque goes out with the request.
     pub fn insert(&mut self, deadline: Instant) -> Result<i32, Full> {
-        let state = State::Waiting {
-            deadline,
-            waker: None,
-        };
+        let state = State::Waiting { deadline, waker: None };
         let (index, generation) = match self.free {
             Some(index) => {
                 let slot = self.slots.get_mut(usize::from(index)).ok_or(Full)?;
@@ -95,20 +86,12 @@ impl<A> InFlight<A> {
             Some(index) => self.retire_generation(index),
             None if self.slots.len() < self.limit => {
                 let index = self.slots.len() as u16; // below MAX
-                self.slots.push(Slot {
-                    generation: 0,
-                    state: State::Free { next: None },
-                });
+                self.slots.push(Slot { generation: 0, state: State::Free { next: None } });
                 self.free = Some(index);
                 self.retire_generation(index)
             }
             // All are taken: what the first one was before will not be it again for long.
-            None => opaque(
-                0,
-                self.slots
-                    .first()
-                    .map_or(0, |slot| slot.generation.wrapping_sub(1)),
-            ),
+            None => opaque(0, self.slots.first().map_or(0, |slot| slot.generation.wrapping_sub(1))),
         }
     }
 
@@ -142,9 +125,7 @@ impl<A> InFlight<A> {
             return Poll::Pending;
         };
         match &mut slot.state {
-            State::Waiting {
-                waker: Some(waker), ..
-            } => {
+            State::Waiting { waker: Some(waker), .. } => {
                 waker.clone_from(new);
                 Poll::Pending
             }
@@ -315,9 +296,8 @@ mod tests {
     fn all_65536_slots_can_be_used() {
         let now = Instant::now();
         let mut table = InFlight::<u8>::new(usize::MAX);
-        let opaques: std::collections::HashSet<_> = (0..InFlight::<u8>::MAX)
-            .map(|_| table.insert(now).unwrap())
-            .collect();
+        let opaques: std::collections::HashSet<_> =
+            (0..InFlight::<u8>::MAX).map(|_| table.insert(now).unwrap()).collect();
         assert_eq!(opaques.len(), InFlight::<u8>::MAX);
         assert_eq!(table.insert(now), Err(Full));
     }

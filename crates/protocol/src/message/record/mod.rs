@@ -164,11 +164,9 @@ pub fn patch(record: &mut [u8], queue_offset: i64, physical_offset: i64, store_t
     let Some(fixed) = record.get_mut(..time_at + 8) else {
         return false;
     };
-    for (at, value) in [
-        (at::QUEUE_OFFSET, queue_offset),
-        (at::PHYSICAL_OFFSET, physical_offset),
-        (time_at, store_timestamp),
-    ] {
+    for (at, value) in
+        [(at::QUEUE_OFFSET, queue_offset), (at::PHYSICAL_OFFSET, physical_offset), (time_at, store_timestamp)]
+    {
         if let Some(slot) = fixed.get_mut(at..at + 8) {
             slot.copy_from_slice(&value.to_be_bytes());
         }

@@ -35,20 +35,10 @@ fn what_is_written_is_read() {
     assert_eq!(view.born_timestamp(), 1_700_000_000_001);
     assert_eq!(view.born_host(), sample().born_host);
     assert_eq!(view.store_host(), sample().store_host);
-    assert_eq!(
-        (view.reconsume_times(), view.prepared_transaction_offset()),
-        (2, 99)
-    );
+    assert_eq!((view.reconsume_times(), view.prepared_transaction_offset()), (2, 99));
     assert_eq!(view.body(), "hello");
     assert_eq!(view.property("KEYS"), Some("k"));
-    assert_eq!(
-        (
-            view.queue_offset(),
-            view.physical_offset(),
-            view.store_timestamp()
-        ),
-        (0, 0, 0)
-    );
+    assert_eq!((view.queue_offset(), view.physical_offset(), view.store_timestamp()), (0, 0, 0));
     assert_eq!(view.raw(), record);
     view.check_crc().unwrap();
 }
@@ -63,11 +53,7 @@ fn the_log_fills_in_its_part_and_nothing_else() {
         assert!(patch(&mut record, 5, 1 << 40, 1_700_000_000_002));
         let view = RecordView::parse(&record.clone().into()).unwrap();
         assert_eq!(
-            (
-                view.queue_offset(),
-                view.physical_offset(),
-                view.store_timestamp()
-            ),
+            (view.queue_offset(), view.physical_offset(), view.store_timestamp()),
             (5, 1 << 40, 1_700_000_000_002)
         );
         assert_eq!(view.born_host(), new.born_host);
@@ -100,10 +86,7 @@ fn long_topics_take_layout_v2() {
         let record = encoded(&new);
         assert_eq!(read_i32(&record, at::MAGIC), Some(magic));
         let view = RecordView::parse(&record).unwrap();
-        assert_eq!(
-            (view.topic(), view.properties()),
-            (topic.as_str(), "KEYS\u{1}k\u{2}")
-        );
+        assert_eq!((view.topic(), view.properties()), (topic.as_str(), "KEYS\u{1}k\u{2}"));
     }
 }
 
@@ -113,10 +96,7 @@ fn what_does_not_fit_leaves_nothing_behind() {
     let long = "p".repeat(32_768);
     let mut new = sample();
     new.properties = &long;
-    assert_eq!(
-        encode(&new, &mut out),
-        Err(RecordError::PropertiesTooLong(32_768))
-    );
+    assert_eq!(encode(&new, &mut out), Err(RecordError::PropertiesTooLong(32_768)));
     let mut new = sample();
     new.topic = &long;
     assert_eq!(encode(&new, &mut out), Err(RecordError::TopicTooLong(32_768)));
@@ -143,10 +123,7 @@ fn damage_is_an_error() {
     assert!(matches!(view.check_crc(), Err(RecordError::Crc { .. })));
     assert_eq!(
         RecordView::parse(&record.slice(..record.len() - 1)).unwrap_err(),
-        RecordError::Truncated {
-            available: record.len() - 1,
-            announced: record.len()
-        }
+        RecordError::Truncated { available: record.len() - 1, announced: record.len() }
     );
 }
 
@@ -157,9 +134,7 @@ fn records_come_one_by_one_up_to_the_first_bad_one() {
         encode(&NewRecord { queue_id, ..sample() }, &mut body).unwrap();
     }
     body.extend_from_slice(b"tail");
-    let all: Vec<_> = records(body.into())
-        .map(|record| record.map(|view| view.queue_id()))
-        .collect();
+    let all: Vec<_> = records(body.into()).map(|record| record.map(|view| view.queue_id())).collect();
     assert_eq!(&all[..3], &[Ok(0), Ok(1), Ok(2)]);
     assert!(matches!(all[3], Err(RecordError::Truncated { available: 4, .. })));
     assert_eq!(all.len(), 4);

@@ -31,10 +31,7 @@ impl RecordView {
     /// U+FFFD, as in Java.
     pub fn parse(bytes: &Bytes) -> Result<RecordView, RecordError> {
         let available = bytes.len();
-        let announced = len(bytes).ok_or(RecordError::Truncated {
-            available,
-            announced: MIN_LEN,
-        })?;
+        let announced = len(bytes).ok_or(RecordError::Truncated { available, announced: MIN_LEN })?;
         if available < announced {
             return Err(RecordError::Truncated { available, announced });
         }
@@ -48,17 +45,11 @@ impl RecordView {
         let store_timestamp_at = at::BORN_HOST + host_len(SysFlag::BORN_HOST_V6);
         let reconsume_times_at = store_timestamp_at + 8 + host_len(SysFlag::STORE_HOST_V6);
 
-        let mut rest = Rest {
-            raw: &raw,
-            at: reconsume_times_at + 12,
-        };
+        let mut rest = Rest { raw: &raw, at: reconsume_times_at + 12 };
         let body_len = rest.number::<4>("body")?;
         let body = rest.range(body_len, "body")?;
-        let topic_len = if magic == MAGIC_V1 {
-            rest.number::<1>("topic")?
-        } else {
-            rest.number::<2>("topic")?
-        };
+        let topic_len =
+            if magic == MAGIC_V1 { rest.number::<1>("topic")? } else { rest.number::<2>("topic")? };
         let topic = rest.range(topic_len, "topic")?;
         let properties_len = rest.number::<2>("properties")?;
         let properties = rest.range(properties_len, "properties")?;
@@ -117,11 +108,7 @@ impl RecordView {
     pub fn check_crc(&self) -> Result<(), RecordError> {
         let found = body_crc(self.raw.get(self.body.clone()).unwrap_or_default());
         let stored = self.body_crc();
-        if found == stored {
-            Ok(())
-        } else {
-            Err(RecordError::Crc { found, stored })
-        }
+        if found == stored { Ok(()) } else { Err(RecordError::Crc { found, stored }) }
     }
 
     /// The queue of the topic.
@@ -181,10 +168,7 @@ impl RecordView {
 
     /// The id that tells where the record is.
     pub fn offset_message_id(&self) -> OffsetMessageId {
-        OffsetMessageId {
-            host: self.store_host(),
-            offset: self.physical_offset(),
-        }
+        OffsetMessageId { host: self.store_host(), offset: self.physical_offset() }
     }
 
     // `parse` saw that the fixed part is there.
