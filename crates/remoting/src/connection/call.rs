@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -14,28 +14,77 @@ use tokio::time::{Instant, timeout_at};
 use super::shared::{CallEnd, Shared, wake};
 use crate::{Phase, RpcError};
 
-/// A call in flight. Dropped, it frees its slot.
+/// A call: sends its request when it is first polled. Dropped, it frees its slot.
+///
+/// Written by hand so that a call costs two short locks, no allocation and no copy of the command.
+#[must_use = "a call does nothing unless it is awaited"]
 pub(crate) struct Call {
     shared: Arc<Shared>,
-    opaque: i32,
-    begun: Instant,
+    state: State,
+    begun: Option<Instant>,
     timeout: Duration,
-    ended: bool,
 }
 
-pub(crate) enum NotBegun {
-    Failed(RpcError),
+enum State {
+    Start(Command),
     /// The table or the output buffer is full.
+    Full(Command, Pin<Box<dyn Future<Output = Result<(), RpcError>> + Send>>),
+    /// Sent, under this opaque.
+    Waiting(i32),
+    Ended,
+}
+
+enum NotBegun {
+    Failed(RpcError),
     NoRoom,
 }
 
-/// Takes a slot and appends the frame, both under one short lock.
-pub(crate) fn begin(
-    shared: &Arc<Shared>,
-    command: &Command,
-    begun: Instant,
-    timeout: Duration,
-) -> Result<Call, NotBegun> {
+impl Call {
+    /// `begun`: when the caller's time began; without it, at the first poll.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        command: Command,
+        begun: Option<Instant>,
+        timeout: Duration,
+    ) -> Call {
+        Call { shared, state: State::Start(command), begun, timeout }
+    }
+
+    fn wait_for_room(&self, begun: Instant) -> Pin<Box<dyn Future<Output = Result<(), RpcError>> + Send>> {
+        let (shared, timeout) = (self.shared.clone(), self.timeout);
+        Box::pin(async move {
+            let _waiting = shared.wait_for_room();
+            if timeout.is_zero() {
+                let limit = shared.options().max_in_flight;
+                return Err(RpcError::TooManyRequests { addr: shared.addr(), limit });
+            }
+            timeout_at(begun + timeout, shared.room.notified()).await.map_err(|_| {
+                shared.endpoint.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+                RpcError::Timeout {
+                    addr: shared.addr(),
+                    phase: Phase::Queue,
+                    elapsed: begun.elapsed(),
+                    timeout,
+                }
+            })
+        })
+    }
+
+    fn failed(&self, end: CallEnd, begun: Instant) -> RpcError {
+        match end {
+            CallEnd::Closed(cause) => RpcError::Closed { addr: self.shared.addr(), cause },
+            CallEnd::TimedOut => RpcError::Timeout {
+                addr: self.shared.addr(),
+                phase: Phase::Answer,
+                elapsed: begun.elapsed(),
+                timeout: self.timeout,
+            },
+        }
+    }
+}
+
+/// Takes a slot, leaves the waker there and appends the frame, all under one short lock.
+fn begin(shared: &Shared, command: &Command, deadline: Instant, waker: &Waker) -> Result<i32, NotBegun> {
     let options = shared.options();
     let mut state = shared.lock();
     if let Some(cause) = &state.closed {
@@ -44,53 +93,16 @@ pub(crate) fn begin(
     if state.pending() > options.high_water {
         return Err(NotBegun::NoRoom);
     }
-    let deadline = begun + timeout;
-    let Ok(opaque) = state.in_flight.insert(deadline.into_std()) else {
-        return Err(NotBegun::NoRoom);
-    };
+    let Ok(opaque) = state.in_flight.insert(deadline.into_std()) else { return Err(NotBegun::NoRoom) };
     if let Err(source) = shared.encode_limited(command, opaque, options.encoding, &mut state.out) {
         state.in_flight.cancel(opaque);
         return Err(NotBegun::Failed(RpcError::Encode { addr: shared.addr(), source }));
     }
+    let _ = state.in_flight.poll(opaque, waker);
     let sleeper = state.sleeper.take();
     drop(state);
     wake(sleeper);
-    Ok(Call { shared: shared.clone(), opaque, begun, timeout, ended: false })
-}
-
-/// [`begin`] as soon as there is room.
-pub(crate) async fn begin_when_room(
-    shared: &Arc<Shared>,
-    command: Command,
-    begun: Instant,
-    timeout: Duration,
-) -> Result<Call, RpcError> {
-    let _waiting = shared.wait_for_room();
-    loop {
-        // Enabled before the look, so that no notice between the two is missed.
-        let mut room = std::pin::pin!(shared.room.notified());
-        room.as_mut().enable();
-        match begin(shared, &command, begun, timeout) {
-            Ok(call) => return Ok(call),
-            Err(NotBegun::Failed(error)) => return Err(error),
-            Err(NotBegun::NoRoom) if timeout.is_zero() => {
-                return Err(RpcError::TooManyRequests {
-                    addr: shared.addr(),
-                    limit: shared.options().max_in_flight,
-                });
-            }
-            Err(NotBegun::NoRoom) => {}
-        }
-        if timeout_at(begun + timeout, room).await.is_err() {
-            shared.endpoint.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-            return Err(RpcError::Timeout {
-                addr: shared.addr(),
-                phase: Phase::Queue,
-                elapsed: begun.elapsed(),
-                timeout,
-            });
-        }
-    }
+    Ok(opaque)
 }
 
 impl Future for Call {
@@ -98,28 +110,59 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let polled = this.shared.lock().in_flight.poll(this.opaque, cx.waker());
-        let Poll::Ready(end) = polled else {
-            return Poll::Pending;
-        };
-        this.ended = true;
-        this.shared.tell_room();
-        Poll::Ready(end.map_err(|end| match end {
-            CallEnd::Closed(cause) => RpcError::Closed { addr: this.shared.addr(), cause },
-            CallEnd::TimedOut => RpcError::Timeout {
-                addr: this.shared.addr(),
-                phase: Phase::Answer,
-                elapsed: this.begun.elapsed(),
-                timeout: this.timeout,
-            },
-        }))
+        let begun = *this.begun.get_or_insert_with(Instant::now);
+        loop {
+            match std::mem::replace(&mut this.state, State::Ended) {
+                State::Waiting(opaque) => {
+                    let polled = this.shared.lock().in_flight.poll(opaque, cx.waker());
+                    let Poll::Ready(end) = polled else {
+                        this.state = State::Waiting(opaque);
+                        return Poll::Pending;
+                    };
+                    this.shared.tell_room();
+                    return Poll::Ready(end.map_err(|end| this.failed(end, begun)));
+                }
+                State::Start(command) => {
+                    match begin(&this.shared, &command, begun + this.timeout, cx.waker()) {
+                        Ok(opaque) => {
+                            this.state = State::Waiting(opaque);
+                            return Poll::Pending;
+                        }
+                        Err(NotBegun::Failed(error)) => return Poll::Ready(Err(error)),
+                        Err(NotBegun::NoRoom) => {
+                            let mut room = this.wait_for_room(begun);
+                            // Registered before the last look, so that no notice in between is missed.
+                            if let Poll::Ready(Err(error)) = room.as_mut().poll(cx) {
+                                return Poll::Ready(Err(error));
+                            }
+                            match begin(&this.shared, &command, begun + this.timeout, cx.waker()) {
+                                Ok(opaque) => this.state = State::Waiting(opaque),
+                                Err(NotBegun::Failed(error)) => return Poll::Ready(Err(error)),
+                                Err(NotBegun::NoRoom) => this.state = State::Full(command, room),
+                            }
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                State::Full(command, mut room) => match room.as_mut().poll(cx) {
+                    Poll::Ready(Ok(())) => this.state = State::Start(command),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        this.state = State::Full(command, room);
+                        return Poll::Pending;
+                    }
+                },
+                // Polled after it ended: there is nothing more to come.
+                State::Ended => return Poll::Pending,
+            }
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !self.ended {
-            self.shared.lock().in_flight.cancel(self.opaque);
+        if let State::Waiting(opaque) = self.state {
+            self.shared.lock().in_flight.cancel(opaque);
             self.shared.tell_room();
         }
     }

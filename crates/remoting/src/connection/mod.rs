@@ -5,6 +5,7 @@ mod looker;
 mod shared;
 mod task;
 
+use call::Call;
 pub(crate) use shared::{Endpoint, Shared};
 pub(crate) use task::run;
 
@@ -78,27 +79,12 @@ impl Connection {
         command: Command,
         timeout: Duration,
     ) -> impl Future<Output = Result<Command, RpcError>> + Send + use<> {
-        let this = self.clone();
-        async move {
-            let begun = Instant::now();
-            this.call(command, begun, timeout).await
-        }
+        Call::new(self.0.clone(), command, None, timeout)
     }
 
     /// [`Connection::invoke`] whose time began earlier.
-    pub(crate) async fn call(
-        &self,
-        command: Command,
-        begun: Instant,
-        timeout: Duration,
-    ) -> Result<Command, RpcError> {
-        match call::begin(&self.0, &command, begun, timeout) {
-            Ok(call) => call.await,
-            Err(call::NotBegun::Failed(error)) => Err(error),
-            Err(call::NotBegun::NoRoom) => {
-                call::begin_when_room(&self.0, command, begun, timeout).await?.await
-            }
-        }
+    pub(crate) fn call(&self, command: Command, begun: Instant, timeout: Duration) -> Call {
+        Call::new(self.0.clone(), command, Some(begun), timeout)
     }
 
     /// Appends a one-way request to the output buffer: the peer will not answer.

@@ -51,6 +51,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(io: T, shared: Arc<Sh
         out: Vec::new(),
         written: 0,
         answers: Vec::new(),
+        handled: 0,
         wakers: Vec::new(),
         first: true,
         looking: false,
@@ -91,6 +92,8 @@ struct Task<'a, T> {
     out: Vec<u8>,
     written: usize,
     answers: Vec<Command>,
+    /// Requests of this turn that are not counted yet.
+    handled: u64,
     wakers: Vec<Waker>,
     /// No frame has come yet.
     first: bool,
@@ -223,7 +226,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     fn handle_request(&mut self, command: Command, cx: &mut Context<'_>) {
         let endpoint = &self.shared.endpoint;
-        endpoint.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.handled += 1;
         let back = Return::of(&command);
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
         let response = endpoint.router.dispatch(&self.connection, command, shutting_down, cx);
@@ -236,6 +239,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Hands the answers to their callers; whether one was woken.
     fn end_calls(&mut self) -> bool {
+        if self.handled > 0 {
+            let handled = std::mem::take(&mut self.handled);
+            self.shared.endpoint.counters.requests.fetch_add(handled, Ordering::Relaxed);
+        }
         if self.answers.is_empty() {
             return false;
         }

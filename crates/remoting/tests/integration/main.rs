@@ -1,5 +1,7 @@
 //! Client and server against each other, against a scripted peer, and over a memory pipe with a paused clock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests may
+
 mod calls;
 mod dispatch;
 mod faults;
