@@ -314,6 +314,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
         let pending = self.out.len() - self.written;
         state.writing = pending;
+        // Awake: whoever appends from here on need not wake this task.
+        state.sleeper = None;
         self.next_deadline = state.in_flight.next_deadline();
         if state.retiring && pending == 0 && state.in_flight.is_empty() {
             return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
