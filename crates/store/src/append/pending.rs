@@ -1,0 +1,306 @@
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Append, Appended, Completion, Wait};
+use crate::error::AppendError;
+use crate::log::frame;
+use crate::options::StoreOptions;
+use crate::queue::{Entry, QueueId, QueueName};
+use crate::record::{self, Record};
+
+/// Memory is taken for the log in pieces of this size. Written pieces go to the tail cache as they are.
+const CHUNK: usize = 1 << 20;
+
+/// What an append needs to know of each record; found before the lock is taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordMeta<'a> {
+    size: usize,
+    sys_flag: u32,
+    queue_id: u32,
+    topic: &'a [u8],
+    is_queued: bool,
+    tags_code: i64,
+}
+
+impl<'a> RecordMeta<'a> {
+    /// The record at the front of `bytes`.
+    pub(crate) fn of(bytes: &'a [u8]) -> Result<Self, AppendError> {
+        let record = Record::parse(bytes).map_err(|reason| AppendError::Malformed { reason })?;
+        Ok(Self {
+            size: record.size(),
+            sys_flag: record.sys_flag(),
+            queue_id: record.queue_id(),
+            topic: record.topic(),
+            is_queued: record.is_queued(),
+            tags_code: record.tags_code(),
+        })
+    }
+
+    /// All records, when there are more than the first.
+    pub(crate) fn all(mut bytes: &'a [u8]) -> Result<Vec<Self>, AppendError> {
+        let mut metas = Vec::new();
+        while !bytes.is_empty() {
+            let meta = Self::of(bytes)?;
+            bytes = bytes.get(meta.size..).unwrap_or_default();
+            metas.push(meta);
+        }
+        Ok(metas)
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// An append that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Waiter<C> {
+    pub(crate) completion: C,
+    pub(crate) appended: Appended,
+    pub(crate) wait: Wait,
+}
+
+/// An entry on its way to its queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewEntry {
+    pub(crate) queue: QueueId,
+    pub(crate) queue_offset: i64,
+    pub(crate) entry: Entry,
+}
+
+/// What the writer takes in one go. Its vectors go back and forth and keep their capacity.
+#[derive(Debug)]
+pub(crate) struct Group<C> {
+    /// Frames back to back; their headers are still empty.
+    pub(crate) bytes: BytesMut,
+    /// Log offset of the first byte.
+    pub(crate) start: u64,
+    /// Where each frame begins in `bytes`.
+    pub(crate) frames: Vec<usize>,
+    pub(crate) entries: Vec<NewEntry>,
+    pub(crate) waiters: Vec<Waiter<C>>,
+    /// When the oldest of the appends came.
+    pub(crate) since: Duration,
+    /// Store time of the last record.
+    pub(crate) last_timestamp: i64,
+}
+
+impl<C> Default for Group<C> {
+    fn default() -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            start: 0,
+            frames: Vec::new(),
+            entries: Vec::new(),
+            waiters: Vec::new(),
+            since: Duration::ZERO,
+            last_timestamp: 0,
+        }
+    }
+}
+
+/// The group whose write is under way: who waits for it.
+#[derive(Debug)]
+pub(crate) struct InFlight<C> {
+    pub(crate) waiters: Vec<Waiter<C>>,
+    pub(crate) since: Duration,
+}
+
+impl<C> Default for InFlight<C> {
+    fn default() -> Self {
+        Self { waiters: Vec::new(), since: Duration::ZERO }
+    }
+}
+
+/// The next offset of one queue.
+#[derive(Debug)]
+struct Counter {
+    name: Arc<QueueName>,
+    next: i64,
+    is_deleting: bool,
+}
+
+/// The group that is being filled, and the counters that fill it. Behind one short lock.
+#[derive(Debug)]
+pub(crate) struct Pending<C> {
+    group: Group<C>,
+    counters: Vec<Counter>,
+    /// Set for good: poisoned or closed.
+    refusal: Option<AppendError>,
+}
+
+impl<C: Completion> Pending<C> {
+    /// Goes on at `start` of the log.
+    pub(crate) fn new(start: u64, last_timestamp: i64) -> Self {
+        let group = Group { start, last_timestamp, ..Group::default() };
+        Self { group, counters: Vec::new(), refusal: None }
+    }
+
+    /// Makes the next queue known; its id is the number of those before it.
+    pub(crate) fn add_queue(&mut self, name: Arc<QueueName>, next: i64) {
+        self.counters.push(Counter { name, next, is_deleting: false });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.group.bytes.is_empty()
+    }
+
+    /// Log offset behind everything that was taken in.
+    pub(crate) fn end(&self) -> u64 {
+        self.group.start + self.group.bytes.len() as u64
+    }
+
+    pub(crate) fn refuse(&mut self, refusal: AppendError) {
+        self.refusal.get_or_insert(refusal);
+    }
+
+    pub(crate) fn refusal(&self) -> Option<&AppendError> {
+        self.refusal.as_ref()
+    }
+
+    /// Takes the records in, or says why not and leaves no trace of them.
+    pub(crate) fn push(
+        &mut self,
+        append: &Append<'_>,
+        metas: &[RecordMeta<'_>],
+        now: (i64, Duration),
+        options: &StoreOptions,
+    ) -> Result<Appended, AppendError> {
+        let frame_start = self.admit(append, metas, options)?;
+        let (wall_ms, monotonic) = now;
+        let group = &mut self.group;
+        let Some(counter) = self.counters.get_mut(append.queue.index()) else {
+            return Err(AppendError::Malformed { reason: "the queue is not known" });
+        };
+        let timestamp = group.last_timestamp.max(wall_ms);
+        let mut at = group.bytes.len();
+        group.bytes.extend_from_slice(append.records);
+        let appended = Appended {
+            queue_offset: counter.next,
+            physical_offset: (group.start + at as u64).cast_signed(),
+            store_timestamp: timestamp,
+            flush_timeout: false,
+        };
+        for meta in metas {
+            let physical = group.start + at as u64;
+            let queue_offset = if meta.is_queued { counter.next } else { 0 };
+            if let Some(bytes) = group.bytes.get_mut(at..at + meta.size) {
+                record::patch(bytes, meta.sys_flag, queue_offset, physical, timestamp);
+            }
+            if meta.is_queued {
+                let entry = Entry {
+                    physical,
+                    size: meta.size as u32,
+                    frame_distance: (at - frame_start) as u32,
+                    tags_code: meta.tags_code,
+                };
+                group.entries.push(NewEntry { queue: append.queue, queue_offset, entry });
+                counter.next += 1;
+            }
+            at += meta.size;
+        }
+        group.last_timestamp = timestamp;
+        if group.waiters.is_empty() {
+            group.since = monotonic;
+        }
+        Ok(appended)
+    }
+
+    /// Adds who waits for the records that were pushed last.
+    pub(crate) fn wait(&mut self, waiter: Waiter<C>) {
+        self.group.waiters.push(waiter);
+    }
+
+    /// Swaps the filled group for `spare`, an empty one.
+    pub(crate) fn take(&mut self, spare: &mut Group<C>) {
+        debug_assert!(spare.entries.is_empty() && spare.waiters.is_empty(), "a spare group was used up");
+        let start = self.group.start;
+        spare.bytes = self.group.bytes.split();
+        spare.start = start;
+        spare.since = self.group.since;
+        spare.last_timestamp = self.group.last_timestamp;
+        self.group.start = start + spare.bytes.len() as u64;
+        spare.frames.clear();
+        mem::swap(&mut self.group.frames, &mut spare.frames);
+        mem::swap(&mut self.group.entries, &mut spare.entries);
+        mem::swap(&mut self.group.waiters, &mut spare.waiters);
+    }
+
+    /// Moves those who wait since `before` or longer into `expired`. Their records stay.
+    pub(crate) fn expire(&mut self, before: Duration, expired: &mut Vec<Waiter<C>>) {
+        if self.group.since <= before {
+            expired.append(&mut self.group.waiters);
+        }
+    }
+
+    /// Refuses appends to this topic until [`Pending::deleted`]; the log offset where its new life can begin.
+    pub(crate) fn delete(&mut self, topic: &str) -> u64 {
+        self.counters.iter_mut().filter(|counter| &*counter.name.topic == topic).for_each(|counter| {
+            counter.is_deleting = true;
+        });
+        self.end()
+    }
+
+    /// The topic's queues begin at 0 again.
+    pub(crate) fn deleted(&mut self, topic: &str) {
+        self.counters.iter_mut().filter(|counter| &*counter.name.topic == topic).for_each(|counter| {
+            counter.is_deleting = false;
+            counter.next = 0;
+        });
+    }
+
+    /// Checks everything that can refuse an append, and makes room; where its frame begins.
+    fn admit(
+        &mut self,
+        append: &Append<'_>,
+        metas: &[RecordMeta<'_>],
+        options: &StoreOptions,
+    ) -> Result<usize, AppendError> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let Some(counter) = self.counters.get(append.queue.index()) else {
+            return Err(AppendError::Malformed { reason: "the queue is not known" });
+        };
+        if counter.is_deleting {
+            return Err(AppendError::Deleting { topic: counter.name.topic.clone() });
+        }
+        // Recovery puts a record where its own fields say, so they must say the same as the caller.
+        let is_of_queue = |meta: &RecordMeta<'_>| {
+            meta.topic == counter.name.topic.as_bytes() && meta.queue_id == counter.name.queue_id
+        };
+        if metas.is_empty() || !metas.iter().all(is_of_queue) {
+            return Err(AppendError::Malformed { reason: "a record names another queue" });
+        }
+        let (pending, limit) = (self.group.bytes.len(), options.max_pending_bytes);
+        let size = append.records.len() + frame::HEADER;
+        // One append always fits into an empty group, or it would never be taken.
+        if pending > 0 && pending + size > limit {
+            return Err(AppendError::Busy { pending, limit });
+        }
+        if u32::try_from(size).is_err() {
+            return Err(AppendError::Malformed { reason: "the records are longer than a frame can be" });
+        }
+        Ok(self.open_frame(size, options.frame_bytes))
+    }
+
+    /// Where the frame begins that shall take `size` more bytes.
+    fn open_frame(&mut self, size: usize, frame_bytes: usize) -> usize {
+        let group = &mut self.group;
+        if group.bytes.capacity() - group.bytes.len() < size {
+            group.bytes.reserve(size.max(CHUNK));
+        }
+        let end = group.bytes.len();
+        match group.frames.last() {
+            Some(&start) if end - start + size <= frame_bytes => start,
+            _ => {
+                group.frames.push(end);
+                group.bytes.put_bytes(0, frame::HEADER);
+                end
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::pending::{Group, NewEntry};
+use super::{Arrival, Completion, Wait, Waiter};
+use crate::error::AppendError;
+use crate::log::{ClosedSegment, Failure, Log, Piece, Segment, frame, lock};
+use crate::options::OnFull;
+use crate::storage::write_all_at;
+use crate::store::Shared;
+
+/// Between two looks at the free space of the disk.
+const DISK_CHECK: Duration = Duration::from_secs(1);
+/// The same while it is full.
+const FULL_CHECK: Duration = Duration::from_millis(100);
+/// Closed segments that may wait for their index file; then the writer makes them itself.
+const MAX_UNSEALED: usize = 4;
+
+/// Takes what is pending, writes it in one go, flushes it, publishes it, answers.
+pub(crate) struct Writer<C> {
+    shared: Arc<Shared<C>>,
+    log: Arc<Log>,
+    group: Group<C>,
+    done: Vec<Waiter<C>>,
+    arrivals: Vec<Arrival>,
+    closed: Vec<ClosedSegment>,
+    segment: Arc<Segment>,
+    /// Bytes in the segment.
+    length: u64,
+    /// Store time of the last record that was written.
+    last_timestamp: i64,
+    next_disk_check: Duration,
+    /// Bytes written since the last look at the disk.
+    unchecked: u64,
+}
+
+impl<C: Completion> Writer<C> {
+    /// Goes on where the log ends.
+    pub(crate) fn new(shared: Arc<Shared<C>>, last_timestamp: i64) -> Self {
+        let log = shared.log.clone();
+        let segment = log.segments.active();
+        let length = log.progress.written() - segment.start;
+        Self {
+            shared,
+            log,
+            group: Group::default(),
+            done: Vec::new(),
+            arrivals: Vec::new(),
+            closed: Vec::new(),
+            segment,
+            length,
+            last_timestamp,
+            next_disk_check: Duration::ZERO,
+            unchecked: 0,
+        }
+    }
+
+    /// Until the store is closed and everything pending is answered.
+    pub(crate) fn run(mut self) {
+        self.shared.writer_wake.adopt();
+        loop {
+            if self.turn() || self.look() {
+                continue;
+            }
+            if self.shared.is_stopping.load(Ordering::Acquire) {
+                // Pending is closed by now, so what it does not hold will not come.
+                if !self.turn() {
+                    return;
+                }
+                continue;
+            }
+            let limit = self.log.disk.is_full().then_some(FULL_CHECK);
+            let shared = &self.shared;
+            shared.writer_wake.sleep(limit, || {
+                lock(&shared.pending).is_empty() && !shared.is_stopping.load(Ordering::Acquire)
+            });
+        }
+    }
+
+    /// One group, if there is one.
+    pub(crate) fn turn(&mut self) -> bool {
+        self.check_disk();
+        if self.log.poison.get().is_some() {
+            return self.fail();
+        }
+        {
+            let mut pending = lock(&self.shared.pending);
+            if pending.is_empty() {
+                return false;
+            }
+            pending.take(&mut self.group);
+            self.shared.has_work.store(false, Ordering::Relaxed);
+            let mut in_flight = lock(&self.shared.in_flight);
+            in_flight.since = self.group.since;
+            mem::swap(&mut in_flight.waiters, &mut self.group.waiters);
+        }
+        match self.store() {
+            Ok(()) => self.finish(),
+            Err(failure) => {
+                self.log.fail(failure);
+                self.fail();
+            }
+        }
+        true
+    }
+
+    /// Looks for work for a while, because waking a sleeping thread costs more than it.
+    fn look(&self) -> bool {
+        let budget = self.log.options.look;
+        if budget.is_zero() {
+            return false;
+        }
+        let start = self.log.clock.monotonic();
+        while !self.shared.has_work.load(Ordering::Relaxed) {
+            if self.log.clock.monotonic().saturating_sub(start) >= budget {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        true
+    }
+
+    /// Writes the group and, with sync flushes, makes it durable.
+    fn store(&mut self) -> Result<(), Failure> {
+        self.finish_frames();
+        self.write_group()?;
+        let end = self.group.start + self.group.bytes.len() as u64;
+        self.log.progress.set_written(end);
+        if self.log.is_sync() {
+            self.answer_writes();
+            self.log.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Lengths, offsets and checksums of the frames.
+    fn finish_frames(&mut self) {
+        let durable = self.log.progress.durable();
+        let ends = self.group.frames.iter().skip(1).copied().chain([self.group.bytes.len()]);
+        for (start, end) in self.group.frames.iter().copied().zip(ends) {
+            if let Some(bytes) = self.group.bytes.get_mut(start..end) {
+                frame::finish(bytes, self.group.start + start as u64, durable);
+            }
+        }
+    }
+
+    /// One write, or one for each segment that the group touches. A frame is never split.
+    fn write_group(&mut self) -> Result<(), Failure> {
+        let frames = mem::take(&mut self.group.frames);
+        let size = self.group.bytes.len();
+        let ends = frames.iter().skip(1).copied().chain([size]);
+        let mut run = 0;
+        for (start, end) in frames.iter().copied().zip(ends) {
+            let length = self.length + (end - run) as u64;
+            let is_first = self.length == 0 && start == run;
+            if length > self.log.options.segment_bytes && !is_first {
+                self.write_run(run, start)?;
+                let last = if start == 0 { self.last_timestamp } else { self.group.last_timestamp };
+                self.roll(last)?;
+                run = start;
+            }
+        }
+        self.write_run(run, size)?;
+        self.group.frames = frames;
+        Ok(())
+    }
+
+    fn write_run(&mut self, from: usize, to: usize) -> Result<(), Failure> {
+        let bytes = self.group.bytes.get(from..to).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = write_all_at(&*self.segment.file, bytes, self.length);
+        self.log.segments.mark_unsynced(&self.segment);
+        written.map_err(|error| Failure::new("write", &self.segment.path, error))?;
+        self.length += bytes.len() as u64;
+        self.unchecked += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Begins the next segment. Its name becomes durable with the next flush, before anything in it is.
+    fn roll(&mut self, last_timestamp: i64) -> Result<(), Failure> {
+        let end = self.segment.start + self.length;
+        let closed = ClosedSegment { start: self.segment.start, end, last_timestamp };
+        self.segment = self.log.segments.roll(end, last_timestamp, &*self.log.storage)?;
+        self.closed.push(closed);
+        self.length = 0;
+        Ok(())
+    }
+
+    /// Everything after the disk: memory, index, answers, events.
+    fn finish(&mut self) {
+        self.last_timestamp = self.group.last_timestamp;
+        let bytes = mem::take(&mut self.group.bytes).freeze();
+        let size = bytes.len() as u64;
+        self.log.tail.push(Piece { start: self.group.start, bytes });
+        self.publish();
+        self.log.progress.set_published(self.group.start + size);
+        mem::swap(&mut lock(&self.shared.in_flight).waiters, &mut self.done);
+        for waiter in self.done.drain(..) {
+            waiter.completion.complete(Ok(waiter.appended));
+        }
+        if !self.arrivals.is_empty() {
+            self.log.events.arrived(&self.arrivals);
+            self.arrivals.clear();
+        }
+        if self.closed.is_empty() {
+            self.shared.flusher_wake.wake();
+        } else {
+            self.seal();
+        }
+    }
+
+    /// Makes the entries readable.
+    fn publish(&mut self) {
+        let mut index = self.log.index_mut();
+        for NewEntry { queue, queue_offset, entry } in self.group.entries.drain(..) {
+            let Some(of_queue) = index.get_mut(queue) else { continue };
+            if !of_queue.push(entry) {
+                continue;
+            }
+            debug_assert_eq!(of_queue.next(), queue_offset + 1, "offsets of a queue are dense");
+            self.arrivals.push(Arrival {
+                queue,
+                next_offset: queue_offset + 1,
+                tags_code: entry.tags_code,
+                physical_offset: entry.physical.cast_signed(),
+            });
+        }
+    }
+
+    /// Hands closed segments over to get their index files.
+    fn seal(&mut self) {
+        for closed in self.closed.drain(..) {
+            self.log.segments.queue_seal(closed);
+        }
+        if self.log.segments.unsealed() > MAX_UNSEALED {
+            // A failure has poisoned the log, which the next turn sees.
+            let _ = self.log.seal_closed();
+        }
+        self.shared.flusher_wake.unpark();
+    }
+
+    /// Answers those who wait for the write only.
+    fn answer_writes(&mut self) {
+        let mut in_flight = lock(&self.shared.in_flight);
+        self.done.extend(in_flight.waiters.extract_if(.., |waiter| waiter.wait == Wait::Write));
+        drop(in_flight);
+        for waiter in self.done.drain(..) {
+            waiter.completion.complete(Ok(waiter.appended));
+        }
+    }
+
+    /// Answers everyone with the failure, and all who come later. Whether someone was there.
+    fn fail(&mut self) -> bool {
+        let error = self.log.poison.get().cloned().unwrap_or_else(|| "unknown failure".into());
+        {
+            let mut pending = lock(&self.shared.pending);
+            pending.refuse(AppendError::Poisoned { error: error.clone() });
+            self.done.append(&mut lock(&self.shared.in_flight).waiters);
+            if !pending.is_empty() {
+                self.group.entries.clear();
+                pending.take(&mut self.group);
+                self.done.append(&mut self.group.waiters);
+            }
+            self.group.entries.clear();
+            self.shared.has_work.store(false, Ordering::Relaxed);
+        }
+        let is_someone = !self.done.is_empty();
+        for waiter in self.done.drain(..) {
+            waiter.completion.complete(Err(AppendError::Io { error: error.clone() }));
+        }
+        is_someone
+    }
+
+    /// Looks at the disk now and then, so that it is found full before a write does.
+    fn check_disk(&mut self) {
+        let options = &self.log.options;
+        let now = self.log.clock.monotonic();
+        if now < self.next_disk_check && self.unchecked < options.min_free_bytes / 4 {
+            return;
+        }
+        let mut is_full = self.log.disk.refresh(&*self.log.storage, &self.log.paths);
+        if is_full
+            && options.on_full == OnFull::DropOldest
+            && self.log.drop_oldest().is_ok_and(|dropped| dropped)
+        {
+            is_full = self.log.disk.refresh(&*self.log.storage, &self.log.paths);
+        }
+        self.next_disk_check = now + if is_full { FULL_CHECK } else { DISK_CHECK };
+        self.unchecked = 0;
+    }
+}

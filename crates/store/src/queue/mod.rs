@@ -1,0 +1,66 @@
+//! Queues: their names, and where their records are in the log.
+
+mod file;
+mod index;
+mod registry;
+
+use std::sync::Arc;
+
+pub(crate) use file::{IndexFile, Section, SegmentIndex};
+pub(crate) use index::{Index, SealedRange, Source};
+pub(crate) use registry::Registry;
+
+/// A queue of this store, for as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(u32);
+
+impl QueueId {
+    pub(crate) fn at(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    /// A small number, dense from 0 on: fit to index a vector of the caller's own.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a queue is called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueName {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its number in the topic.
+    pub queue_id: u32,
+}
+
+/// The readable offsets of a queue: `[min, max)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The oldest record that is still there.
+    pub min: i64,
+    /// One behind the newest.
+    pub max: i64,
+}
+
+/// Where one record is. `ConsumeQueue`'s 20 bytes plus the way back to the start of its frame, so that a read can
+/// check the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its offset in the log.
+    pub(crate) physical: u64,
+    pub(crate) size: u32,
+    /// Bytes between the start of its frame and itself.
+    pub(crate) frame_distance: u32,
+    pub(crate) tags_code: i64,
+}
+
+impl Entry {
+    pub(crate) fn frame_start(&self) -> u64 {
+        self.physical - u64::from(self.frame_distance)
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.physical + u64::from(self.size)
+    }
+}

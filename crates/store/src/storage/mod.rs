@@ -1,0 +1,114 @@
+//! The file system as the store uses it, behind two small traits.
+//!
+//! What a call makes durable is as little as POSIX promises: [`StorageFile::sync_data`] the bytes and the length of
+//! one file, [`Storage::sync_dir`] the names in one folder. Everything else may be lost, or kept, in any
+//! combination.
+
+mod memory;
+mod real;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use memory::MemoryStorage;
+pub use real::RealStorage;
+
+/// Folders and names.
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// Creates a folder and its parents; fine when it is there.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Creates an empty file, or empties the one that is there.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens an existing file to read and write.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Gives a file another name in the same folder, replacing what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Names of the files in a folder, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Space of the disk that holds a folder.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+
+    /// Takes the lock that a file stands for, until the guard is dropped. `WouldBlock` when another has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>>;
+}
+
+/// An open file. All calls may run at the same time.
+pub trait StorageFile: Debug + Send + Sync {
+    /// Length in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads into `into` from `at`; fewer bytes than asked at the end of the file.
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes from `at`, growing the file; may write fewer bytes than asked.
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize>;
+
+    /// Cuts or grows (with zeros) the file.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the bytes and the length durable.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Holds a lock while it lives.
+pub trait StorageLock: Debug + Send + Sync {}
+
+/// Space of a disk in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Size of the file system.
+    pub total: u64,
+    /// What this process may still use of it.
+    pub available: u64,
+}
+
+/// Writes all of `bytes`, in as many writes as the file wants.
+pub(crate) fn write_all_at(file: &dyn StorageFile, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                bytes = bytes.get(count..).unwrap_or_default();
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Fills `into` as far as the file goes; the number of bytes that were there.
+pub(crate) fn read_full_at(file: &dyn StorageFile, into: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The bytes of a file in `[at, at + len)`, or fewer at its end. `len` must have been checked against the file.
+pub(crate) fn read_range(file: &dyn StorageFile, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let filled = read_full_at(file, &mut bytes, at)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}

@@ -1,0 +1,476 @@
+use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+
+use crate::append::{
+    Append, Appended, Completion, Events, Flusher, InFlight, Pending, RecordMeta, Waiter, Wake, Writer,
+};
+use crate::clock::Clock;
+use crate::error::{AppendError, DeleteError, OpenError, ReadError, TableError};
+use crate::log::{Log, lock};
+use crate::options::{Drive, StoreOptions};
+use crate::queue::{Bounds, QueueId, QueueName};
+use crate::read::{BoundaryType, ReadLimits, ReadOutcome};
+use crate::recovery::{self, RecoveryReport};
+use crate::retention::Retained;
+use crate::storage::Storage;
+use crate::table::Table;
+
+/// A durable log with queues. A clone is the same store; the last one to be dropped closes it.
+///
+/// `C` is what waits for an append. Appends and reads of new data never block on a disk; what can is marked.
+///
+/// ```
+/// use std::sync::Arc;
+/// use rocketwire_store::{AppendError, Appended, MemoryStorage, Store, StoreOptions, SystemClock};
+///
+/// type Waiter = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+/// let storage = Arc::new(MemoryStorage::new());
+/// let (store, report) =
+///     Store::<Waiter>::open(StoreOptions::new("/data"), storage, Arc::new(SystemClock::default()), Arc::new(()))?;
+/// assert_eq!(report.records, 0);
+/// let queue = store.queue("TopicTest", 0);
+/// assert_eq!(store.bounds(queue).max, 0);
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Store<C: Completion> {
+    handle: Arc<Handle<C>>,
+}
+
+/// What the writer, the flusher and the callers share.
+pub(crate) struct Shared<C> {
+    pub(crate) log: Arc<Log>,
+    pub(crate) pending: Mutex<Pending<C>>,
+    pub(crate) in_flight: Mutex<InFlight<C>>,
+    /// A hint for a writer that looks for work without taking the lock.
+    pub(crate) has_work: AtomicBool,
+    pub(crate) writer_wake: Wake,
+    pub(crate) flusher_wake: Wake,
+    /// The writer ends when it has nothing left.
+    pub(crate) is_stopping: AtomicBool,
+    /// The flusher ends.
+    pub(crate) is_stopped: AtomicBool,
+}
+
+/// Closes the store when the last clone is gone.
+struct Handle<C: Completion> {
+    shared: Arc<Shared<C>>,
+    engine: Mutex<Engine<C>>,
+    tables: Mutex<Vec<(String, Table)>>,
+}
+
+/// Who does the writing.
+enum Engine<C: Completion> {
+    Threads { writer: JoinHandle<()>, flusher: JoinHandle<()> },
+    Manual { writer: Box<Writer<C>>, flusher: Box<Flusher<C>> },
+    Closed,
+}
+
+/// Space of the store's disk as it was seen last, at most a second ago while the store is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskState {
+    /// Size of the file system.
+    pub total: u64,
+    /// What is free of it for this process.
+    pub available: u64,
+    /// `min_free_bytes`.
+    pub limit: u64,
+    /// Appends are refused.
+    pub is_full: bool,
+}
+
+impl<C: Completion> Store<C> {
+    /// Opens the store in `options.dir`, or begins one there. Reads what is not known to be whole, repairs what a
+    /// crash left (a torn end), and refuses to start when anything that was durable is damaged. Blocks on the disk.
+    pub fn open(
+        options: StoreOptions,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        events: Arc<dyn Events>,
+    ) -> Result<(Self, RecoveryReport), OpenError> {
+        let drive = options.drive;
+        let recovery::Recovered { log, last_timestamp, report } =
+            recovery::recover(options, storage, clock, events)?;
+        let log = Arc::new(log);
+        let mut pending = Pending::new(log.progress.written(), last_timestamp);
+        for (name, (_, queue)) in log.registry().names().iter().zip(log.index().iter()) {
+            pending.add_queue(name.clone(), queue.next());
+        }
+        let shared = Arc::new(Shared {
+            log,
+            pending: Mutex::new(pending),
+            in_flight: Mutex::default(),
+            has_work: AtomicBool::new(false),
+            writer_wake: Wake::default(),
+            flusher_wake: Wake::default(),
+            is_stopping: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+        });
+        let writer = Writer::new(shared.clone(), last_timestamp);
+        let flusher = Flusher::new(shared.clone());
+        let engine = match drive {
+            Drive::Threads => Engine::start(&shared, writer, flusher)?,
+            Drive::Manual => Engine::Manual { writer: Box::new(writer), flusher: Box::new(flusher) },
+        };
+        let handle = Handle { shared, engine: Mutex::new(engine), tables: Mutex::default() };
+        Ok((Self { handle: Arc::new(handle) }, report))
+    }
+
+    /// The id of this queue; the queue is made known when it is new. Names are the caller's business: any text that
+    /// fits a record is fine here.
+    pub fn queue(&self, topic: &str, queue_id: u32) -> QueueId {
+        if let Some(id) = self.find_queue(topic, queue_id) {
+            return id;
+        }
+        let mut registry = self.log().registry_mut();
+        if let Some(id) = registry.find(topic, queue_id) {
+            return id;
+        }
+        let (id, name) = registry.add(topic, queue_id);
+        lock(&self.shared().pending).add_queue(name, 0);
+        self.log().index_mut().add_queue(0);
+        id
+    }
+
+    /// The id of this queue, if it was ever asked for or has records.
+    pub fn find_queue(&self, topic: &str, queue_id: u32) -> Option<QueueId> {
+        self.log().registry().find(topic, queue_id)
+    }
+
+    /// What a queue is called; `None` for an id of another store.
+    pub fn queue_name(&self, queue: QueueId) -> Option<QueueName> {
+        self.log().queue_name(queue)
+    }
+
+    /// All queues that are known, in the order of their ids.
+    pub fn queues(&self) -> Vec<QueueName> {
+        self.log().registry().names().iter().map(|name| QueueName::clone(name)).collect()
+    }
+
+    /// Stores records. Copies them, assigns their offsets and returns; `completion` is told the end: by this thread
+    /// when the append is refused, else by the writer. Never blocks on a disk.
+    pub fn append(&self, append: Append<'_>, completion: C) {
+        if let Err((error, completion)) = self.try_append(&append, completion) {
+            completion.complete(Err(error));
+        }
+    }
+
+    fn try_append(&self, append: &Append<'_>, completion: C) -> Result<(), (AppendError, C)> {
+        let shared = self.shared();
+        let log = &shared.log;
+        let first = match RecordMeta::of(append.records) {
+            Ok(first) => [first],
+            Err(error) => return Err((error, completion)),
+        };
+        let all;
+        let metas = if first.iter().all(|meta| meta.size() == append.records.len()) {
+            first.as_slice()
+        } else {
+            match RecordMeta::all(append.records) {
+                Ok(metas) => all = metas,
+                Err(error) => return Err((error, completion)),
+            }
+            all.as_slice()
+        };
+        if log.disk.is_full() {
+            shared.writer_wake.wake();
+            return Err((log.disk.refusal(&log.paths), completion));
+        }
+        let now = (log.clock.wall_ms(), log.clock.monotonic());
+        let mut pending = lock(&shared.pending);
+        match pending.push(append, metas, now, &log.options) {
+            Ok(appended) => pending.wait(Waiter { completion, appended, wait: append.wait }),
+            Err(error) => return Err((error, completion)),
+        }
+        shared.has_work.store(true, Ordering::Relaxed);
+        drop(pending);
+        shared.writer_wake.wake();
+        Ok(())
+    }
+
+    /// Answers appends that wait for their flush longer than `flush_timeout`: `flush_timeout` is set in their
+    /// result, and the records are stored and delivered all the same (FLUSH_DISK_TIMEOUT). To be called now and
+    /// then; a stuck disk answers nobody by itself. How many were answered.
+    pub fn expire_waits(&self) -> usize {
+        let shared = self.shared();
+        let limit = shared.log.options.flush_timeout;
+        let Some(before) = shared.log.clock.monotonic().checked_sub(limit) else { return 0 };
+        let mut expired = Vec::new();
+        {
+            let mut pending = lock(&shared.pending);
+            pending.expire(before, &mut expired);
+            let mut in_flight = lock(&shared.in_flight);
+            if in_flight.since <= before {
+                expired.append(&mut in_flight.waiters);
+            }
+        }
+        let count = expired.len();
+        for waiter in expired {
+            waiter.completion.complete(Ok(Appended { flush_timeout: true, ..waiter.appended }));
+        }
+        count
+    }
+
+    /// Records of a queue from `offset` on whose tags hash `accept` wants. Status and next offset are those of
+    /// `DefaultMessageStore.getMessage` (spec broker B.5). Blocks on the disk unless [`Store::is_resident`];
+    /// `accept` must not call the store.
+    pub fn read(
+        &self,
+        queue: QueueId,
+        offset: i64,
+        limits: ReadLimits,
+        accept: &mut dyn FnMut(i64) -> bool,
+    ) -> Result<ReadOutcome, ReadError> {
+        self.log().read(queue, offset, limits, accept)
+    }
+
+    /// Whether a read at this offset begins in memory, so that it may run where nothing may block.
+    pub fn is_resident(&self, queue: QueueId, offset: i64) -> bool {
+        self.log().is_resident(queue, offset)
+    }
+
+    /// The readable offsets of a queue; with sync flushes all of them are durable.
+    pub fn bounds(&self, queue: QueueId) -> Bounds {
+        self.log().bounds(queue)
+    }
+
+    /// The record that begins at this place of the log; `None` where none of a queue does. Blocks on the disk.
+    pub fn record_at(&self, physical_offset: i64) -> Result<Option<Bytes>, ReadError> {
+        self.log().record_at(physical_offset)
+    }
+
+    /// Store time of a record in milliseconds since 1970; `None` when the queue does not have it. Blocks on the disk.
+    pub fn store_time(&self, queue: QueueId, offset: i64) -> Result<Option<i64>, ReadError> {
+        self.log().store_time(queue, offset)
+    }
+
+    /// Store time of the queue's oldest record. Blocks on the disk.
+    pub fn earliest_store_time(&self, queue: QueueId) -> Result<Option<i64>, ReadError> {
+        self.log().store_time(queue, self.bounds(queue).min)
+    }
+
+    /// The offset of a time: with [`BoundaryType::Lower`] the first record at or behind it, else the last at or
+    /// before it; the queue's end or begin when there is none (`getOffsetInQueueByTime`, spec broker B.7). Blocks
+    /// on the disk.
+    pub fn offset_by_time(
+        &self,
+        queue: QueueId,
+        timestamp: i64,
+        boundary: BoundaryType,
+    ) -> Result<i64, ReadError> {
+        self.log().offset_by_time(queue, timestamp, boundary)
+    }
+
+    /// Offsets of the log: where its oldest segment begins, and what is written.
+    pub fn physical_bounds(&self) -> Bounds {
+        let log = self.log();
+        Bounds { min: log.segments.start().cast_signed(), max: log.progress.written().cast_signed() }
+    }
+
+    /// Deletes all records of a topic: its queues are empty and begin at 0 again. Durable when it returns. Appends
+    /// to the topic are refused meanwhile. Blocks on the disk.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), DeleteError> {
+        let log = self.log();
+        let mut table = lock(&log.origin);
+        let below = {
+            let mut pending = lock(&self.shared().pending);
+            if let Some(refusal) = pending.refusal() {
+                return Err(refusal.clone().into());
+            }
+            pending.delete(topic)
+        };
+        // The note says that the log reaches this place; so it must.
+        self.flush()?;
+        let mut origin = table.origin.clone();
+        origin.deleted.insert(topic.to_owned(), below);
+        origin.queues.retain(|queue| queue.topic != topic);
+        log.save_origin(&mut table, origin)?;
+        let queues: Vec<QueueId> = log.registry().queues_of(topic).collect();
+        let mut pending = lock(&self.shared().pending);
+        let mut index = log.index_mut();
+        for queue in queues {
+            index.reset(queue, below);
+        }
+        pending.deleted(topic);
+        Ok(())
+    }
+
+    /// Deletes what is older than the retention, or more than the log may hold. `now_ms` is the wall clock. To be
+    /// called now and then. Blocks on the disk.
+    pub fn retain(&self, now_ms: i64) -> Result<Retained, DeleteError> {
+        self.log().retain(now_ms)
+    }
+
+    /// The small table of this name (`[a-z_]+`).
+    pub fn table(&self, name: &str) -> Result<Table, TableError> {
+        if name == crate::origin::ORIGIN {
+            return Err(TableError::Name { name: name.to_owned() });
+        }
+        let mut tables = lock(&self.handle.tables);
+        if let Some((_, table)) = tables.iter().find(|(known, _)| known == name) {
+            return Ok(table.clone());
+        }
+        let log = self.log();
+        let table = Table::new(log.storage.clone(), &log.paths.tables, name)?;
+        tables.push((name.to_owned(), table.clone()));
+        Ok(table)
+    }
+
+    /// Space of the disk.
+    pub fn disk(&self) -> DiskState {
+        let disk = &self.log().disk;
+        let space = disk.space();
+        DiskState {
+            total: space.total,
+            available: space.available,
+            limit: self.log().options.min_free_bytes,
+            is_full: disk.is_full(),
+        }
+    }
+
+    /// The failure that ended all writes, if there was one.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.log().poison.get().cloned()
+    }
+
+    /// Whether a failure ended all writes.
+    pub fn is_poisoned(&self) -> bool {
+        self.log().poison.get().is_some()
+    }
+
+    /// Returns when everything that was appended before is durable and readable. Blocks on the disk.
+    pub fn flush(&self) -> Result<(), AppendError> {
+        self.handle.flush()
+    }
+
+    /// One round of what the threads do, with [`Drive::Manual`]: writes and answers what is pending, then flushes,
+    /// notes and seals what is due. Whether there was anything to write.
+    pub fn turn(&self) -> bool {
+        self.handle.turn()
+    }
+
+    /// Ends the store: takes no more appends, answers those it took, flushes, saves the checkpoint, gives the folder
+    /// back. Reads go on. Blocks on the disk. Closing again is fine.
+    pub fn close(&self) -> Result<(), AppendError> {
+        self.handle.close()
+    }
+
+    fn shared(&self) -> &Arc<Shared<C>> {
+        &self.handle.shared
+    }
+
+    fn log(&self) -> &Log {
+        &self.handle.shared.log
+    }
+}
+
+impl<C: Completion> Clone for Store<C> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone() }
+    }
+}
+
+impl<C: Completion> fmt::Debug for Store<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let log = self.log();
+        formatter
+            .debug_struct("Store")
+            .field("dir", &log.paths.root)
+            .field("written", &log.progress.written())
+            .field("durable", &log.progress.durable())
+            .field("poisoned", &log.poison.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Completion> Engine<C> {
+    fn start(shared: &Arc<Shared<C>>, writer: Writer<C>, flusher: Flusher<C>) -> Result<Self, OpenError> {
+        let dir = &shared.log.paths.root;
+        let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+        let writer = spawn("rw-store-writer")
+            .spawn(move || writer.run())
+            .map_err(OpenError::io("start the writer of", dir))?;
+        let flusher = spawn("rw-store-flusher").spawn(move || flusher.run()).map_err(|source| {
+            shared.is_stopping.store(true, Ordering::SeqCst);
+            shared.writer_wake.unpark();
+            OpenError::io("start the flusher of", dir)(source)
+        })?;
+        Ok(Self::Threads { writer, flusher })
+    }
+}
+
+impl<C: Completion> Handle<C> {
+    fn turn(&self) -> bool {
+        match &mut *lock(&self.engine) {
+            Engine::Manual { writer, flusher } => {
+                let has_written = writer.turn();
+                flusher.turn();
+                has_written
+            }
+            _ => false,
+        }
+    }
+
+    fn flush(&self) -> Result<(), AppendError> {
+        let log = &self.shared.log;
+        let target = lock(&self.shared.pending).end();
+        if let Engine::Manual { writer, .. } = &mut *lock(&self.engine) {
+            while writer.turn() {}
+        }
+        self.shared.writer_wake.wake();
+        log.progress.wait(|| log.progress.published() >= target || log.poison.get().is_some());
+        if log.progress.durable() < target {
+            log.sync().map_err(|failure| AppendError::Io { error: failure.text })?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), AppendError> {
+        let engine = mem::replace(&mut *lock(&self.engine), Engine::Closed);
+        if matches!(engine, Engine::Closed) {
+            return Ok(());
+        }
+        lock(&self.shared.pending).refuse(AppendError::Closed);
+        self.stop(engine);
+        let log = &self.shared.log;
+        let flushed = log.sync().and_then(|()| log.seal_closed()).and_then(|()| log.save_checkpoint());
+        drop(lock(&log.folder_lock).take());
+        flushed.map_err(|failure| AppendError::Poisoned { error: failure.text })
+    }
+
+    fn stop(&self, engine: Engine<C>) {
+        let shared = &self.shared;
+        shared.is_stopping.store(true, Ordering::SeqCst);
+        match engine {
+            Engine::Threads { writer, flusher } => {
+                shared.writer_wake.unpark();
+                join(writer);
+                shared.is_stopped.store(true, Ordering::SeqCst);
+                shared.flusher_wake.unpark();
+                join(flusher);
+            }
+            Engine::Manual { mut writer, .. } => while writer.turn() {},
+            Engine::Closed => {}
+        }
+    }
+}
+
+impl<C: Completion> Drop for Handle<C> {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store was dropped and could not be closed in order");
+        }
+    }
+}
+
+/// Waits for a thread of the store. The last clone may be dropped by a completion, which runs on that very thread.
+fn join(handle: JoinHandle<()>) {
+    if handle.thread().id() != thread::current().id() && handle.join().is_err() {
+        tracing::error!("a thread of the store has panicked");
+    }
+}
