@@ -28,8 +28,12 @@ enum Repr {
     Absent,
     /// The text of a JSON object, checked by the decoder.
     Json(Bytes),
-    /// Entries in the binary layout, checked by the decoder or written here. May be empty.
+    /// Entries in the binary layout, checked by the decoder. May be empty. A value of length 0 is null (spec B4).
     Binary(Bytes),
+    /// The same layout, written here: a value of length 0 is an empty text, which JSON can carry.
+    Built(Bytes),
+    /// A key of so many bytes was put in: encoding fails (spec B13).
+    KeyTooLong(usize),
 }
 
 impl Fields {
@@ -38,7 +42,7 @@ impl Fields {
         let mut out = Vec::with_capacity(256);
         let mut writer = FieldWriter::binary(&mut out);
         header.write_fields(&mut writer);
-        Fields(Repr::Binary(out.into()))
+        Fields::built(writer.key_too_long, out)
     }
 
     pub(crate) fn json(text: Bytes) -> Fields {
@@ -64,7 +68,7 @@ impl Fields {
     /// Calls `each` with every key and value, in their order. Keys that repeat come repeatedly.
     pub fn visit<'a>(&'a self, mut each: impl FnMut(&[u8], FieldValue<'a>)) {
         match &self.0 {
-            Repr::Absent => {}
+            Repr::Absent | Repr::KeyTooLong(_) => {}
             Repr::Json(text) => {
                 // The decoder has walked this very text, so it reads to its end.
                 let _ = Scanner::new(text).object(|scan, key| {
@@ -75,20 +79,13 @@ impl Fields {
                     Ok(())
                 });
             }
-            Repr::Binary(region) => {
-                let mut rest = Cursor(region);
-                while let Ok((key, value)) = entry(&mut rest) {
-                    // A value of length 0 is null (spec B4).
-                    if !value.is_empty() {
-                        each(
-                            key,
-                            FieldValue {
-                                parent: region,
-                                token: Token::String { raw: value, escaped: false },
-                            },
-                        );
-                    }
+            Repr::Binary(region) => visit_entries(region, |key, value| {
+                if !value.is_empty() {
+                    each(key, FieldValue::plain(region, value));
                 }
+            }),
+            Repr::Built(region) => {
+                visit_entries(region, |key, value| each(key, FieldValue::plain(region, value)));
             }
         }
     }
@@ -110,9 +107,24 @@ impl Fields {
     pub fn push(&mut self, key: &str, value: &str) {
         let mut out = Vec::with_capacity(256);
         let mut writer = FieldWriter::binary(&mut out);
-        self.write_fields(&mut writer);
+        self.visit(|key, value| writer.raw(key, &value.bytes()));
         writer.text(key, value);
-        self.0 = Repr::Binary(out.into());
+        let key_too_long = writer.key_too_long.or(self.key_too_long());
+        *self = Fields::built(key_too_long, out);
+    }
+
+    fn built(key_too_long: Option<usize>, region: Vec<u8>) -> Fields {
+        Fields(match key_too_long {
+            Some(len) => Repr::KeyTooLong(len),
+            None => Repr::Built(region.into()),
+        })
+    }
+
+    fn key_too_long(&self) -> Option<usize> {
+        match self.0 {
+            Repr::KeyTooLong(len) => Some(len),
+            _ => None,
+        }
     }
 
     /// Keys and values as owned texts, in their order.
@@ -131,20 +143,21 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Fields {
         for (key, value) in pairs {
             writer.text(key, value);
         }
-        Fields(Repr::Binary(out.into()))
+        Fields::built(writer.key_too_long, out)
     }
 }
 
 /// Passes the fields on, whatever encoding they came in.
 impl WriteFields for Fields {
     fn write_fields(&self, out: &mut FieldWriter<'_>) {
-        if let Repr::Binary(region) = &self.0
+        if let Repr::Binary(region) | Repr::Built(region) = &self.0
             && let FieldWriter { mode: Mode::Binary, bytes, .. } = out
         {
             bytes.extend_from_slice(region);
             return;
         }
         self.visit(|key, value| out.raw(key, &value.bytes()));
+        out.key_too_long = out.key_too_long.or(self.key_too_long());
     }
 
     fn present(&self) -> bool {
@@ -181,6 +194,10 @@ pub struct FieldValue<'a> {
 }
 
 impl<'a> FieldValue<'a> {
+    fn plain(parent: &'a Bytes, raw: &'a [u8]) -> Self {
+        FieldValue { parent, token: Token::String { raw, escaped: false } }
+    }
+
     /// The text; shares the frame's memory unless it has escapes or malformed UTF-8.
     pub fn text(self) -> ByteString {
         match self.token {
@@ -365,6 +382,14 @@ impl<'a> FieldWriter<'a> {
             Some(len) => Err(EncodeError::KeyTooLong(len)),
             None => Ok(()),
         }
+    }
+}
+
+/// Calls `each` with every entry of a region that can be read.
+fn visit_entries<'a>(region: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) {
+    let mut rest = Cursor(region);
+    while let Ok((key, value)) = entry(&mut rest) {
+        each(key, value);
     }
 }
 
