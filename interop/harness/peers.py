@@ -122,6 +122,10 @@ class OwnPeer(Peer):
 
     numbered_keys = False
 
+    def __init__(self, name, title, binary, header):
+        super().__init__(name, title, [binary])
+        self.header = ["--encoding", header]
+
     def start(self, run, verb, words, options):
         home = run.folder(self.name)
         prefix, size, count = options.get("body", "m"), int(options.get("size", 0)), int(words[-1])
@@ -131,7 +135,7 @@ class OwnPeer(Peer):
             with open(bodies, "w", encoding="utf-8") as file:
                 file.writelines(("%s-%d" % (prefix, i)).ljust(size, ".") + "\n" for i in range(count))
             with open(bodies, "rb") as stdin:
-                process = run.processes.start(self.base + ["send"] + server + ["-o", "json", "-"],
+                process = run.processes.start(self.base + ["send"] + server + self.header + ["-o", "json", "-"],
                                               os.path.join(home, verb), stdin=stdin, cwd=home)
         else:
             process = run.processes.start(
@@ -146,7 +150,9 @@ class OwnPeer(Peer):
         if status:
             raise Failure("rocketwire %s: exit status %s: %s" % (process.verb, status, tail(process.log)))
         if process.verb == "produce":
-            return Result(process.started, process.count, 0, 0, 0, 0, {})
+            answers = [json.loads(line) for line in read(process.log + ".out").splitlines()]
+            stored = {answer["line"] for answer in answers if answer["status"] == "SEND_OK"}
+            return Result(process.started, len(stored), 0, 0, 0, 0, {})
         numbers, notes, lines = set(), {}, read(process.log + ".out").splitlines()
         for line in lines:
             prefix, _, digits = line.rstrip(".").rpartition("-")
@@ -179,7 +185,7 @@ def all_peers(rocketwire):
         Peer("cpp", "C++ client 1.2 (Python)", [os.path.join(TARGET, "python/bin/python"), os.path.join(CLIENTS, "python/client.py")]),
     ]
     if rocketwire:
-        peers.append(OwnPeer("own", "rocketwire", [rocketwire]))
+        peers += [OwnPeer("own", "rocketwire", rocketwire, "json"), OwnPeer("ownb", "rocketwire, binary header", rocketwire, "binary")]
     return {peer.name: peer for peer in peers}
 
 
