@@ -250,7 +250,7 @@ def all_cases():
 
     every = ["java5", "java5b", "java4", "java4b", "go", "node", "cpp"]
     for name in every:
-        add("1000 messages", "produce, consume", name, exchange(name, name, 1000), create=name == "node", seconds=9)
+        add("1000 messages", "send and receive", name, exchange(name, name, 1000), create=name == "node", seconds=9)
 
     for name, consumer in [("java5", "go"), ("java4b", "go"), ("go", "java4")]:
         add("Sending", "batches of 50", name, exchange(name, consumer, 500, produce={"mode": "batch"}))
@@ -313,7 +313,7 @@ def all_cases():
 def our_cases():
     """Our command line against whatever server it is."""
     cases = []
-    for producer, consumer in [("own", "own"), ("own", "java5"), ("java5", "own"), ("own", "java4b"), ("go", "own"), ("own", "cpp")]:
-        cases.append(Case("rocketwire's own client", "1000 messages", "%s to %s" % (producer, consumer),
+    for producer, consumer in [("own", "own"), ("own", "java5"), ("java5", "own"), ("ownb", "java4b"), ("go", "own"), ("own", "cpp")]:
+        cases.append(Case("Our client", "1000 messages with rocketwire", "%s to %s" % (producer, consumer),
                           exchange(producer, consumer, 1000), create=True, seconds=8))
     return cases
