@@ -1,1 +1,49 @@
-//! RocketMQ broker: topics, groups, sends, pulls, delays over a durable store.
+//! RocketMQ broker: topics, groups, sends, pulls, delays and transactions over a durable store.
+//!
+//! It knows the store and commands; it knows no sockets, and the name server only as a [`TopicListener`]. Whoever
+//! listens routes [`Broker::processors`] and tells [`Broker::connection_closed`].
+//!
+//! ```text
+//! request -> processor -> plan (checks, in Java's order) -> answer | store.append | park
+//!                                                                      |            ^
+//!                                          store's thread: answers the producer, wakes parked pulls
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `topics`, `groups`, `offsets`, `locks`, `hold`, `delay`, `filter` | tables that are handed the time and do no I/O |
+//! | `send`, `back`, `reply`, `transaction` | messages in |
+//! | `pull` | messages out |
+//! | `client`, `order`, `offset` | what consumers agree on |
+//! | `admin`, `relay`, `statistics` | for operators |
+//! | `tables`, `periodic`, `blocking` | what is saved, what the clock drives, and where the disk is waited for |
+
+mod admin;
+mod back;
+mod blocking;
+mod broker;
+mod call;
+mod client;
+mod delay;
+mod filter;
+mod groups;
+mod hold;
+mod locks;
+mod offset;
+mod offsets;
+mod options;
+mod order;
+mod periodic;
+mod processor;
+mod pull;
+mod relay;
+mod reply;
+mod send;
+mod shared;
+mod statistics;
+mod tables;
+mod topics;
+mod transaction;
+
+pub use broker::{Broker, BrokerError, TopicListener};
+pub use options::BrokerOptions;

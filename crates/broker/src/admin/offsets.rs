@@ -1,0 +1,68 @@
+//! Offsets of groups, as a whole.
+
+use std::collections::BTreeSet;
+
+use bytestring::ByteString;
+use rocketwire_protocol::{
+    ResponseCode,
+    body::{self, ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, GroupList, TopicList},
+    header::{
+        CloneGroupOffsetRequestHeader, QueryTopicConsumeByWhoRequestHeader,
+        QueryTopicsByConsumerRequestHeader,
+    },
+    message::name,
+};
+
+use super::with_body;
+use crate::{
+    call::{Call, Plan, Stop, refuse},
+    delay::MAX_LEVEL,
+    shared::Shared,
+};
+
+/// Request 43.
+pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
+    with_body(body::encode(&ConsumerOffsetSerializeWrapper {
+        offset_table: shared.offsets().all(),
+        ..Default::default()
+    }))
+}
+
+/// Request 45.
+pub(super) fn delays(shared: &Shared) -> Result<Plan, Stop> {
+    let delays = shared.delays();
+    with_body(body::encode(&DelayOffsetSerializeWrapper {
+        offset_table: (1..=MAX_LEVEL).map(|level| (level, delays.delivered(level))).collect(),
+    }))
+}
+
+/// Request 314.
+pub(super) fn clone_group(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let header: CloneGroupOffsetRequestHeader = call.command.header()?;
+    name::check_group(&header.dest_group)
+        .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+    let topic = header.topic.as_deref().filter(|topic| !topic.is_empty());
+    shared.offsets().clone_group(&header.src_group, &header.dest_group, topic);
+    Ok(Plan::success())
+}
+
+/// Request 300: who subscribes now, and who ever committed an offset.
+pub(super) fn groups_of_topic(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let header: QueryTopicConsumeByWhoRequestHeader = call.command.header()?;
+    let mut groups: BTreeSet<ByteString> = shared.offsets().groups_of(&header.topic).into_iter().collect();
+    let clients = shared.clients();
+    let subscribed =
+        clients.consumer_groups().filter(|(_, group)| group.subscriptions.contains_key(&header.topic));
+    groups.extend(subscribed.map(|(name, _)| name.clone()));
+    with_body(body::encode(&GroupList { group_list: groups.into_iter().collect() }))
+}
+
+/// Request 343.
+pub(super) fn topics_of_group(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let header: QueryTopicsByConsumerRequestHeader = call.command.header()?;
+    let topic_list = shared.offsets().topics_of(&header.group);
+    with_body(body::encode(&TopicList {
+        topic_list,
+        broker_addr: Some(call.connection.local_addr().to_string().into()),
+    }))
+}

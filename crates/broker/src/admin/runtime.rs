@@ -1,0 +1,116 @@
+//! What the broker is doing, for `mqadmin clusterList`, `brokerStatus` and dashboards.
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+use rocketwire_protocol::body::{self, KVTable};
+
+use super::with_body;
+use crate::{
+    call::{Plan, Stop},
+    delay::MAX_LEVEL,
+    shared::Shared,
+    statistics::{Reading, Statistics},
+};
+use rocketwire_protocol::message::name::SCHEDULE_TOPIC;
+
+/// Request 28.
+pub(super) fn info(shared: &Shared) -> Result<Plan, Stop> {
+    let mut table: BTreeMap<ByteString, ByteString> = BTreeMap::new();
+    let mut put = |key: &str, value: String| {
+        table.insert(key.into(), value.into());
+    };
+    let now = shared.now_ms();
+    put("brokerVersionDesc", "V5_3_3".into());
+    put("brokerVersion", "479".into());
+    put("brokerActive", (!shared.is_stopping()).to_string());
+    put("bootTimestamp", shared.boot_ms.to_string());
+    put("runtime", runtime(now - shared.boot_ms));
+    rates(shared, now, &mut put);
+    totals(shared, &mut put);
+    store(shared, &mut put);
+    for level in 1..=MAX_LEVEL {
+        let end = shared
+            .topic(SCHEDULE_TOPIC)
+            .and_then(|topic| topic.queue(level - 1))
+            .map_or(0, |queue| shared.store.bounds(queue).max);
+        put(&format!("scheduleMessageOffset_{level}"), format!("{},{end}", shared.delays().delivered(level)));
+    }
+    with_body(body::encode(&KVTable { table }))
+}
+
+fn rates(shared: &Shared, now: i64, put: &mut impl FnMut(&str, String)) {
+    let reading = shared.statistics.reading();
+    let history = shared.history();
+    let rate = |value: fn(&Reading) -> u64| history.rates(now, reading, value);
+    put("putTps", rate(|r| r.messages_in));
+    put("getTransferredTps", rate(|r| r.messages_out));
+    // Tools before 5.0 know it by this name only.
+    put("getTransferedTps", rate(|r| r.messages_out));
+    put("getTotalTps", rate(|r| r.pulls_found + r.pulls_missed));
+    put("getFoundTps", rate(|r| r.pulls_found));
+    put("getMissTps", rate(|r| r.pulls_missed));
+}
+
+fn totals(shared: &Shared, put: &mut impl FnMut(&str, String)) {
+    let statistics = &shared.statistics;
+    let messages_in = Statistics::value(&statistics.messages_in);
+    let bytes_in = Statistics::value(&statistics.bytes_in);
+    put("putMessageTimesTotal", messages_in.to_string());
+    put("putMessageSizeTotal", bytes_in.to_string());
+    put("putMessageAverageSize", (bytes_in / messages_in.max(1)).to_string());
+    put("putMessageFailedTimes", Statistics::value(&statistics.sends_failed).to_string());
+    // Counted since the start: this broker keeps no numbers over a restart.
+    for when in ["YesterdayMorning", "TodayMorning"] {
+        put(&format!("msgPutTotal{when}"), "0".into());
+        put(&format!("msgGetTotal{when}"), "0".into());
+    }
+    put("msgPutTotalTodayNow", messages_in.to_string());
+    put("msgGetTotalTodayNow", Statistics::value(&statistics.messages_out).to_string());
+    put("pullsHeld", shared.holds().len().to_string());
+    put("clientConnections", shared.clients().connections().to_string());
+    put("pendingTransactions", shared.transactions().len().to_string());
+    for queue in ["send", "pull", "query", "EndTransaction"] {
+        let (size, wait) = match queue {
+            "pull" => (shared.blocking.running(), "0"),
+            _ => (0, "0"),
+        };
+        put(&format!("{queue}ThreadPoolQueueSize"), size.to_string());
+        put(&format!("{queue}ThreadPoolQueueCapacity"), shared.options.max_cold_reads.to_string());
+        put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), wait.into());
+    }
+    put("EndTransactionQueueSize", "0".into());
+}
+
+fn store(shared: &Shared, put: &mut impl FnMut(&str, String)) {
+    let log = shared.store.physical_bounds();
+    put("commitLogMinOffset", log.min.to_string());
+    put("commitLogMaxOffset", log.max.to_string());
+    put("dispatchBehindBytes", "0".into());
+    put("pageCacheLockTimeMills", "0".into());
+    put("earliestMessageTimeStamp", "-1".into());
+    put("remainHowManyDataToFlush", "0 B".into());
+    put("remainTransientStoreBufferNumbs", "2147483647".into());
+    put("startAcceptSendRequestTimeStamp", "0".into());
+    put("storeWritable", (!shared.store.is_poisoned() && !shared.store.disk().is_full).to_string());
+    put("timerReadBehind", "0".into());
+    put("timerOffsetBehind", "0".into());
+    put("timerCongestNum", "0".into());
+    put("timerEnqueueTps", "0.0".into());
+    put("timerDequeueTps", "0.0".into());
+}
+
+/// As Java prints it.
+fn runtime(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    format!("[ {days} days, {hours} hours, {minutes} minutes, {} seconds ]", seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_time_since_the_start_reads_like_javas() {
+        assert_eq!(super::runtime(90_061_500), "[ 1 days, 1 hours, 1 minutes, 1 seconds ]");
+    }
+}

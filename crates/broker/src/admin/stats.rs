@@ -1,0 +1,146 @@
+//! Numbers about topics and groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytestring::ByteString;
+use rocketwire_protocol::{
+    ResponseCode,
+    body::{
+        self, ConsumeStats, ConsumeStatsList, MessageQueue, OffsetWrapper, QueryConsumeTimeSpanBody,
+        QueueTimeSpan, TopicOffset, TopicStatsTable,
+    },
+    header::{
+        GetConsumeStatsRequestHeader, GetTopicStatsInfoRequestHeader, QueryConsumeTimeSpanRequestHeader,
+    },
+};
+
+use super::with_body;
+use crate::{
+    call::{Call, Disk, Plan, Stop, needs_disk, refuse},
+    offset::unreadable,
+    shared::Shared,
+};
+
+fn no_topic(topic: &str) -> Stop {
+    refuse(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{topic}] not exist"))
+}
+
+fn message_queue(shared: &Shared, topic: &ByteString, id: i32) -> MessageQueue {
+    MessageQueue::new(topic.clone(), shared.options.broker_name.clone(), id)
+}
+
+/// Request 202.
+pub(super) fn topic(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    let header: GetTopicStatsInfoRequestHeader = call.command.header()?;
+    let topic = shared.topic(&header.topic).ok_or_else(|| no_topic(&header.topic))?;
+    needs_disk(disk)?;
+    let mut table = TopicStatsTable::default();
+    for (id, queue) in topic.all_queues().filter(|(id, _)| *id < topic.config.write_queue_nums) {
+        let bounds = shared.store.bounds(queue);
+        let last = shared.store.store_time(queue, bounds.max - 1).map_err(unreadable)?;
+        let offset = TopicOffset {
+            last_update_timestamp: last.unwrap_or(0),
+            max_offset: bounds.max,
+            min_offset: bounds.min,
+        };
+        table.offset_table.insert(message_queue(shared, topic.name(), id), offset);
+    }
+    with_body(body::encode(&table))
+}
+
+/// Request 208.
+pub(super) fn group(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    let header: GetConsumeStatsRequestHeader = call.command.header()?;
+    needs_disk(disk)?;
+    let group = &header.consumer_group;
+    let topics: BTreeSet<ByteString> = match header.topic.filter(|topic| !topic.is_empty()) {
+        Some(topic) => [topic].into(),
+        None => match header.topic_list.filter(|list| !list.is_empty()) {
+            Some(list) => list.split(';').filter(|topic| !topic.is_empty()).map(ByteString::from).collect(),
+            None => shared.offsets().topics_of(group).into_iter().collect(),
+        },
+    };
+    with_body(body::encode(&consume_stats(shared, group, topics)?))
+}
+
+fn consume_stats(
+    shared: &Shared,
+    group: &ByteString,
+    topics: impl IntoIterator<Item = ByteString>,
+) -> Result<ConsumeStats, Stop> {
+    // Topics that a live group no longer subscribes to are left out, as in Java.
+    let subscribed: Option<BTreeSet<ByteString>> =
+        shared.clients().consumer_group(group).map(|group| group.subscriptions.keys().cloned().collect());
+    let mut stats = ConsumeStats::default();
+    for name in topics {
+        let Some(topic) = shared.topic(&name) else {
+            continue;
+        };
+        if subscribed.as_ref().is_some_and(|subscribed| !subscribed.contains(&name)) {
+            continue;
+        }
+        for (id, queue) in topic.read_queues() {
+            let bounds = shared.store.bounds(queue);
+            let consumer_offset = shared.offsets().committed(group, &name, id).unwrap_or(0);
+            let last = shared.store.store_time(queue, consumer_offset - 1).map_err(unreadable)?;
+            let offsets = OffsetWrapper {
+                broker_offset: bounds.max,
+                consumer_offset,
+                last_timestamp: last.unwrap_or(0),
+                pull_offset: shared.offsets().pull_offset(group, &name, id).unwrap_or(consumer_offset),
+            };
+            stats.offset_table.insert(message_queue(shared, &name, id), offsets);
+        }
+    }
+    Ok(stats)
+}
+
+/// Request 317.
+pub(super) fn all_groups(shared: &Shared, disk: Disk) -> Result<Plan, Stop> {
+    needs_disk(disk)?;
+    let groups = shared.groups().all();
+    let mut list = ConsumeStatsList::default();
+    for group in groups.into_keys() {
+        let topics = shared.offsets().topics_of(&group);
+        let mut of_group = Vec::new();
+        for topic in topics {
+            let stats = consume_stats(shared, &group, [topic])?;
+            for offsets in stats.offset_table.values() {
+                list.total_diff += offsets.broker_offset - offsets.consumer_offset;
+                list.total_inflight_diff += offsets.pull_offset - offsets.consumer_offset;
+            }
+            if !stats.offset_table.is_empty() {
+                of_group.push(stats);
+            }
+        }
+        if !of_group.is_empty() {
+            list.consume_stats_list.push(BTreeMap::from([(group, of_group)]));
+        }
+    }
+    with_body(body::encode(&list))
+}
+
+/// Request 303.
+pub(super) fn time_span(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    let header: QueryConsumeTimeSpanRequestHeader = call.command.header()?;
+    let topic = shared.topic(&header.topic).ok_or_else(|| no_topic(&header.topic))?;
+    needs_disk(disk)?;
+    let now = shared.now_ms();
+    let mut body = QueryConsumeTimeSpanBody::default();
+    for (id, queue) in topic.read_queues() {
+        let bounds = shared.store.bounds(queue);
+        let time =
+            |offset| Ok::<_, Stop>(shared.store.store_time(queue, offset).map_err(unreadable)?.unwrap_or(-1));
+        let committed = shared.offsets().committed(&header.group, topic.name(), id).unwrap_or(0);
+        let consume_time_stamp = if committed > 0 { time(committed - 1)? } else { time(bounds.min)? };
+        let is_behind = committed < bounds.max && consume_time_stamp >= 0;
+        body.consume_time_span_set.push(QueueTimeSpan {
+            consume_time_stamp,
+            delay_time: if is_behind { now - consume_time_stamp } else { 0 },
+            max_time_stamp: time(bounds.max - 1)?,
+            message_queue: message_queue(shared, topic.name(), id),
+            min_time_stamp: time(bounds.min)?,
+        });
+    }
+    with_body(body::encode(&body))
+}

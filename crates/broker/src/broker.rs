@@ -1,0 +1,281 @@
+//! The broker as its owner sees it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+    },
+};
+
+use rocketwire_protocol::{RequestCode, body::TopicConfig, message::UniqIdGenerator, message::name};
+use rocketwire_remoting::Processor;
+use rocketwire_store::{
+    AppendError, Clock, OpenError, QueueId, ReadError, RecoveryReport, Storage, Store, StoreOptions,
+    TableError,
+};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use crate::{
+    BrokerOptions,
+    blocking::Blocking,
+    delay::Delays,
+    groups::{Clients, Groups},
+    hold::Holds,
+    locks::Locks,
+    offsets::Offsets,
+    periodic,
+    processor::{BrokerProcessor, CODES},
+    pull::{self, Wake},
+    send::Stored,
+    shared::{Shared, lock},
+    statistics::{History, Statistics},
+    tables::Tables,
+    topics::{TopicLimits, Topics, system_topics},
+    transaction,
+};
+
+/// Told of every topic that is created, changed or deleted: the way to the name server.
+pub trait TopicListener: Send + Sync + 'static {
+    /// A topic is new or has changed. Clients are answered only after this returns; it must not block.
+    fn topic_changed(&self, topic: &TopicConfig);
+
+    /// A topic was deleted.
+    fn topic_removed(&self, topic: &str);
+}
+
+/// Tells nobody.
+impl TopicListener for () {
+    fn topic_changed(&self, _: &TopicConfig) {}
+    fn topic_removed(&self, _: &str) {}
+}
+
+/// Why a broker did not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// Its store did not.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A table could not be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// What was appended last could not be flushed.
+    #[error(transparent)]
+    Flush(#[from] AppendError),
+    /// A queue could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A table is whole, but not what this version writes.
+    #[error("the table {name} cannot be understood: {source}; was it written by a newer version?")]
+    Unreadable {
+        /// Which one.
+        name: &'static str,
+        /// What the reader said.
+        source: serde_json::Error,
+    },
+    /// The settings contradict themselves.
+    #[error("the broker's settings are not usable: {0}")]
+    Options(String),
+}
+
+/// A broker without a socket: route its [`Broker::processors`]. A clone is the same broker.
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    recovery: Arc<RecoveryReport>,
+    periodic: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Broker {
+    /// Opens the store, recovers it, and brings topics, groups and offsets back. Blocks on the disk.
+    pub fn open(
+        options: BrokerOptions,
+        store_options: StoreOptions,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        listener: Arc<dyn TopicListener>,
+    ) -> Result<Broker, BrokerError> {
+        for topic in [&options.cluster, &options.broker_name] {
+            name::check_topic(topic).map_err(|error| BrokerError::Options(error.to_string()))?;
+        }
+        let wake = Arc::new(Wake::default());
+        let (store, recovery) =
+            Store::<Stored>::open(store_options, storage, Arc::clone(&clock), wake.clone())?;
+        let tables = Tables::open(|name| store.table(name))?;
+        let shared = Arc::new(restore(options, store, tables, clock, listener)?);
+        wake.set(&shared);
+        add_system_topics(&shared)?;
+        for topic in shared.topics().iter() {
+            shared.listener.topic_changed(&topic.config);
+        }
+        Ok(Broker { shared, recovery: Arc::new(recovery), periodic: Arc::default() })
+    }
+
+    /// What to route; all of it is made for an inline lane. Nothing here blocks a connection: work that needs the
+    /// disk moves to blocking threads by itself.
+    pub fn processors(&self) -> Vec<(RequestCode, Arc<dyn Processor>)> {
+        let processor: Arc<dyn Processor> = Arc::new(BrokerProcessor(Arc::clone(&self.shared)));
+        CODES.iter().map(|code| (*code, Arc::clone(&processor))).collect()
+    }
+
+    /// To be called for each connection that closed: its parked pulls are dropped, and it leaves its groups.
+    pub fn connection_closed(&self, connection: u64) {
+        pull::drop_connection(&self.shared, connection);
+        let changes = self.shared.clients().connection_closed(connection);
+        self.shared.notify(changes);
+    }
+
+    /// Starts the periodic work on a runtime: deadlines of parked pulls, delayed messages, snapshots of tables,
+    /// silent clients, transactions, retention. A second call does nothing.
+    pub fn start(&self, runtime: &Handle) {
+        self.shared.blocking.set_runtime(runtime.clone());
+        let mut task = lock(&self.periodic);
+        if task.is_none() {
+            *task = Some(runtime.spawn(periodic::run(Arc::clone(&self.shared))));
+        }
+    }
+
+    /// Answers parked pulls, saves the tables and closes the store. Close the listeners before.
+    ///
+    /// Cancel safety: dropped half-way, the tables may be as old as their last snapshot; nothing that was
+    /// acknowledged is lost.
+    pub async fn shutdown(&self) -> Result<(), BrokerError> {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let task = lock(&self.periodic).take();
+        if let Some(task) = task {
+            task.abort();
+        }
+        pull::release_all(&self.shared);
+        let shared = Arc::clone(&self.shared);
+        let saved = tokio::task::spawn_blocking(move || {
+            // The store is closed whether or not the tables could be saved.
+            let saved = shared.tables.save_all(&shared);
+            let closed = shared.store.close();
+            saved.map_err(BrokerError::from).and(closed.map_err(BrokerError::from))
+        });
+        match saved.await {
+            Ok(saved) => saved,
+            Err(panicked) => {
+                Err(BrokerError::Options(format!("the last snapshot was not finished: {panicked}")))
+            }
+        }
+    }
+
+    /// What was found when the store was opened.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// All topics, sorted by name.
+    pub fn topics(&self) -> Vec<TopicConfig> {
+        self.shared.topics().all().into_values().collect()
+    }
+
+    /// Creates or changes a topic. Blocks on the disk.
+    pub fn create_topic(&self, config: TopicConfig) -> Result<(), BrokerError> {
+        use crate::{
+            call::{Disk, Stop},
+            shared::TopicOrigin,
+        };
+        match self.shared.put_topic(config, TopicOrigin::Operator, Disk::Allowed) {
+            Ok(_) => Ok(()),
+            Err(Stop::Refused(refused)) => Err(BrokerError::Options(refused.remark.to_string())),
+            Err(Stop::NeedsDisk) => Err(BrokerError::Options("the disk was not waited for".into())),
+        }
+    }
+
+    /// How many pulls are parked.
+    pub fn parked_pulls(&self) -> usize {
+        self.shared.held.load(Ordering::Relaxed)
+    }
+}
+
+/// Brings the tables back.
+fn restore(
+    options: BrokerOptions,
+    store: Store<Stored>,
+    tables: Tables,
+    clock: Arc<dyn Clock>,
+    listener: Arc<dyn TopicListener>,
+) -> Result<Shared, BrokerError> {
+    let limits = TopicLimits {
+        topics: options.max_topics,
+        auto_created: options.max_auto_created_topics,
+        queues: options.max_topic_queues,
+    };
+    let mut topics = Topics::new(limits);
+    topics.restore(tables.load_topics()?, |topic, id| store.queue(topic, id));
+    let mut groups = Groups::new(options.auto_create_group, options.max_groups);
+    groups.restore(tables.load_groups()?);
+    let queue = |topic: &str, id: i32| u32::try_from(id).ok().map(|id| store.queue(topic, id));
+    let end = |topic: &str, id: i32| queue(topic, id).map_or(0, |queue: QueueId| store.bounds(queue).max);
+    let offsets = Offsets::restore(tables.load_offsets()?, end);
+    let delays = Delays::restore(tables.load_delays()?, |level| {
+        let bounds =
+            queue(name::SCHEDULE_TOPIC, level - 1).map(|queue| store.bounds(queue)).unwrap_or_default();
+        (bounds.min, bounds.max)
+    });
+    let transactions = transaction::restore(
+        &store,
+        store.queue(name::TRANS_HALF_TOPIC, 0),
+        store.queue(name::TRANS_OP_HALF_TOPIC, 0),
+        tables.load_transactions()?,
+        options.max_pending_transactions,
+    )?;
+    let ip = options.advertised.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip());
+    let boot_ms = clock.wall_ms();
+    Ok(Shared {
+        ids: UniqIdGenerator::new(ip, std::process::id(), boot_ms as u32),
+        topics: RwLock::new(topics),
+        groups: RwLock::new(groups),
+        clients: Mutex::new(Clients::new(options.max_groups)),
+        offsets: Mutex::new(offsets),
+        locks: Mutex::new(Locks::new(options.max_locks)),
+        holds: Mutex::new(Holds::new(options.max_holds)),
+        held: AtomicUsize::new(0),
+        delays: Mutex::new(delays),
+        transactions: Mutex::new(transactions),
+        statistics: Statistics::default(),
+        history: Mutex::new(History::default()),
+        blocking: Blocking::new(options.max_cold_reads),
+        stopping: AtomicBool::new(false),
+        turn: AtomicU32::new(0),
+        boot_ms,
+        options,
+        store,
+        clock,
+        listener,
+        tables,
+    })
+}
+
+/// Creates the topics that exist from the start, those that are not there yet.
+fn add_system_topics(shared: &Shared) -> Result<(), BrokerError> {
+    let options = &shared.options;
+    let wanted = system_topics(
+        &options.cluster,
+        &options.broker_name,
+        options.default_topic_queue_nums,
+        options.auto_create_topic,
+        options.trace_topic,
+    );
+    let mut is_changed = false;
+    for config in wanted {
+        if shared.topic(&config.topic_name).is_none() {
+            let queue = |topic: &str, id: u32| shared.store.queue(topic, id);
+            let created = shared.topics_mut().update(config, shared.now_ms(), queue);
+            created.map_err(|error| BrokerError::Options(error.to_string()))?;
+            is_changed = true;
+        }
+    }
+    if !options.auto_create_topic
+        && shared.topics_mut().remove(name::AUTO_CREATE_TOPIC_KEY_TOPIC, shared.now_ms()).is_some()
+    {
+        is_changed = true;
+    }
+    if is_changed {
+        shared.tables.save_topics(shared)?;
+    }
+    Ok(())
+}

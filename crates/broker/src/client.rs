@@ -1,0 +1,176 @@
+//! Heartbeats and membership (Java: `ClientManageProcessor`, `ConsumerManageProcessor`; spec broker B.8, B.9).
+
+use rocketwire_protocol::{
+    Command, ResponseCode,
+    body::{self, CheckClientRequestBody, ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData},
+    header::{GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader},
+    message::name,
+};
+
+use crate::{
+    call::{Call, Disk, Plan, Stop, refuse},
+    filter::{Filter, is_tag_type},
+    groups::{Heartbeat, TooMany},
+    shared::Shared,
+    topics::{PERM_READ, PERM_WRITE, new_config},
+};
+
+/// The longest client id in bytes; Java's are below 100.
+const CLIENT_ID_MAX: usize = 1_024;
+
+/// Request 34.
+pub(crate) fn heartbeat(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    let data: HeartbeatData = body::decode(&call.command.body)?;
+    check_bounds(shared, &data)?;
+    // Groups and retry topics first: if one of them has to be created, nothing has been registered yet.
+    for consumer in &data.consumer_data_set {
+        prepare_group(shared, consumer, disk)?;
+    }
+    let from = Heartbeat {
+        connection: call.connection.id(),
+        language: call.command.language,
+        version: call.command.version,
+        channel: call.connection.clone(),
+    };
+    let now = shared.now();
+    let mut changes = Vec::new();
+    let mut is_sub_change = data.heartbeat_fingerprint == 0;
+    {
+        let mut clients = shared.clients();
+        clients.register_producers(&from, &data, now).map_err(too_many)?;
+        for consumer in &data.consumer_data_set {
+            if shared.group(&consumer.group_name).is_none() {
+                // Unknown, and not to be created: Java leaves it out without a word.
+                continue;
+            }
+            if data.heartbeat_fingerprint != 0 {
+                is_sub_change |= clients.update_fingerprint(&consumer.group_name, data.heartbeat_fingerprint);
+            }
+            changes.extend(clients.register_consumer(&from, &data, consumer, now).map_err(too_many)?);
+        }
+        if !call.connection.is_open() {
+            // It closed before it was registered, and nobody will tell again.
+            clients.connection_closed(from.connection);
+        }
+    }
+    shared.notify(changes);
+    let response = Command::response(ResponseCode::SUCCESS)
+        .with_field("IS_SUPPORT_HEART_BEAT_V2", "true")
+        .with_field("IS_SUB_CHANGE", if is_sub_change { "true" } else { "false" });
+    Ok(response.into())
+}
+
+fn check_bounds(shared: &Shared, data: &HeartbeatData) -> Result<(), Stop> {
+    let invalid = |remark: String| Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
+    let options = &shared.options;
+    let groups = data.producer_data_set.len() + data.consumer_data_set.len();
+    if groups > options.max_heartbeat_groups {
+        return invalid(format!("{groups} groups in a heartbeat exceed {}", options.max_heartbeat_groups));
+    }
+    let subscriptions: usize =
+        data.consumer_data_set.iter().map(|group| group.subscription_data_set.len()).sum();
+    if subscriptions > options.max_heartbeat_subscriptions {
+        let limit = options.max_heartbeat_subscriptions;
+        return invalid(format!("{subscriptions} subscriptions in a heartbeat exceed {limit}"));
+    }
+    if data.client_id.is_empty() || data.client_id.len() > CLIENT_ID_MAX {
+        return invalid(format!(
+            "a client id of {} bytes is not one of 1 to {CLIENT_ID_MAX}",
+            data.client_id.len()
+        ));
+    }
+    for group in &data.producer_data_set {
+        // A producer group is stored nowhere; only its length matters.
+        if group.group_name.len() > CLIENT_ID_MAX {
+            return invalid(format!(
+                "a producer group of {} bytes exceeds {CLIENT_ID_MAX}",
+                group.group_name.len()
+            ));
+        }
+    }
+    for consumer in &data.consumer_data_set {
+        name::check_group(&consumer.group_name)
+            .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+        for subscription in &consumer.subscription_data_set {
+            name::check_topic(&subscription.topic)
+                .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare_group(shared: &Shared, consumer: &ConsumerData, disk: Disk) -> Result<(), Stop> {
+    let config = match shared.group(&consumer.group_name) {
+        Some(config) => config,
+        None if shared.options.auto_create_group => shared.group_or_create(&consumer.group_name, disk)?,
+        None => return Ok(()),
+    };
+    let mut retry =
+        new_config(&name::retry_topic(&consumer.group_name), config.retry_queue_nums, PERM_READ | PERM_WRITE);
+    if shared.topic(&retry.topic_name).is_none() {
+        retry.order = consumer
+            .subscription_data_set
+            .iter()
+            .any(|data| shared.topic(&data.topic).is_some_and(|topic| topic.config.order));
+        shared.topic_or_create(retry, disk)?;
+    }
+    Ok(())
+}
+
+fn too_many(bound: TooMany) -> Stop {
+    let remark =
+        format!("the broker has {} groups with clients, which is the limit; see max_groups", bound.limit);
+    refuse(ResponseCode::SYSTEM_ERROR, remark)
+}
+
+/// Request 35.
+pub(crate) fn unregister(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let header: UnregisterClientRequestHeader = call.command.header()?;
+    let connection = call.connection.id();
+    let changed = {
+        let mut clients = shared.clients();
+        if let Some(group) = header.producer_group.filter(|group| !group.is_empty()) {
+            clients.unregister_producer(connection, &group);
+        }
+        match header.consumer_group.filter(|group| !group.is_empty()) {
+            Some(group) => clients.unregister_consumer(connection, &group),
+            None => None,
+        }
+    };
+    shared.notify(changed.into_iter().collect());
+    Ok(Plan::success())
+}
+
+/// Request 46.
+pub(crate) fn check_config(call: Call<'_>) -> Result<Plan, Stop> {
+    let Ok(request) = body::decode::<CheckClientRequestBody>(&call.command.body) else {
+        return Ok(Plan::success());
+    };
+    let Some(subscription) = request.subscription_data else {
+        return Ok(Plan::success());
+    };
+    if !is_tag_type(Some(&subscription.expression_type)) {
+        let kind = &subscription.expression_type;
+        let remark = format!("The broker does not support consumer to filter message by {kind}");
+        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    if Filter::parse(&subscription.sub_string).is_none() {
+        return Err(refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "subString split error"));
+    }
+    Ok(Plan::success())
+}
+
+/// Request 38.
+pub(crate) fn members(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let header: GetConsumerListByGroupRequestHeader = call.command.header()?;
+    let clients = shared.clients();
+    let Some(group) = clients.consumer_group(&header.consumer_group) else {
+        let remark = format!("no consumer for this group, {}", header.consumer_group);
+        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+    };
+    let mut consumer_id_list: Vec<_> =
+        group.members.values().map(|member| member.client_id.clone()).collect();
+    consumer_id_list.dedup();
+    let body = body::encode(&GetConsumerListByGroupResponseBody { consumer_id_list });
+    Ok(Command::response(ResponseCode::SUCCESS).with_body(body).into())
+}

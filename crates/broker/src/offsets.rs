@@ -1,0 +1,307 @@
+//! How far each group has come in each queue (Java: `ConsumerOffsetManager`; spec broker B.7, B.14, B.16).
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+/// Offsets of all groups, and resets that an operator ordered and no client has seen yet.
+#[derive(Debug, Default)]
+pub(crate) struct Offsets {
+    committed: HashMap<Key, BTreeMap<i32, i64>>,
+    pulled: HashMap<Key, BTreeMap<i32, i64>>,
+    pending_resets: HashMap<Key, BTreeMap<i32, i64>>,
+    changes: u64,
+}
+
+/// A group's view of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    group: ByteString,
+    topic: ByteString,
+}
+
+impl Key {
+    fn new(group: &ByteString, topic: &ByteString) -> Key {
+        Key { group: group.clone(), topic: topic.clone() }
+    }
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It counts.
+    Stored,
+    /// A negative offset says nothing: some clients send -1 for a queue at its beginning.
+    Ignored,
+    /// An operator has reset the queue, and the client has not pulled since.
+    ResetPending,
+}
+
+impl Offsets {
+    /// Notes that the group is done with everything before `offset`. It may go backwards.
+    pub(crate) fn commit(
+        &mut self,
+        group: &ByteString,
+        topic: &ByteString,
+        queue_id: i32,
+        offset: i64,
+    ) -> Committed {
+        if offset < 0 {
+            return Committed::Ignored;
+        }
+        let key = Key::new(group, topic);
+        if self.pending_resets.get(&key).is_some_and(|queues| queues.contains_key(&queue_id)) {
+            return Committed::ResetPending;
+        }
+        if self.committed.entry(key).or_default().insert(queue_id, offset) != Some(offset) {
+            self.changes += 1;
+        }
+        Committed::Stored
+    }
+
+    /// The group's offset in a queue, if it ever committed one.
+    pub(crate) fn committed(&self, group: &ByteString, topic: &ByteString, queue_id: i32) -> Option<i64> {
+        self.committed.get(&Key::new(group, topic))?.get(&queue_id).copied()
+    }
+
+    /// Notes up to where the group has been served; for statistics only, and not kept over a restart.
+    pub(crate) fn pulled(&mut self, group: &ByteString, topic: &ByteString, queue_id: i32, next: i64) {
+        self.pulled.entry(Key::new(group, topic)).or_default().insert(queue_id, next);
+    }
+
+    /// Where the group was served up to.
+    pub(crate) fn pull_offset(&self, group: &ByteString, topic: &ByteString, queue_id: i32) -> Option<i64> {
+        self.pulled.get(&Key::new(group, topic))?.get(&queue_id).copied()
+    }
+
+    /// Moves the group to `offset`: at once for who asks for its offset, and by its next pull for who runs.
+    pub(crate) fn reset(&mut self, group: &ByteString, topic: &ByteString, queue_id: i32, offset: i64) {
+        let key = Key::new(group, topic);
+        self.committed.entry(key.clone()).or_default().insert(queue_id, offset);
+        self.pending_resets.entry(key).or_default().insert(queue_id, offset);
+        self.changes += 1;
+    }
+
+    /// Takes the pending reset of a queue, for the pull that tells the client.
+    pub(crate) fn take_reset(
+        &mut self,
+        group: &ByteString,
+        topic: &ByteString,
+        queue_id: i32,
+    ) -> Option<i64> {
+        if self.pending_resets.is_empty() {
+            return None;
+        }
+        let key = Key::new(group, topic);
+        let queues = self.pending_resets.get_mut(&key)?;
+        let offset = queues.remove(&queue_id)?;
+        if queues.is_empty() {
+            self.pending_resets.remove(&key);
+        }
+        Some(offset)
+    }
+
+    /// Everything, by Java's key `topic@group`.
+    pub(crate) fn all(&self) -> BTreeMap<ByteString, BTreeMap<i32, i64>> {
+        let key = |key: &Key| ByteString::from(format!("{}@{}", key.topic, key.group));
+        self.committed.iter().map(|(at, queues)| (key(at), queues.clone())).collect()
+    }
+
+    /// The topics in which a group has offsets, sorted.
+    pub(crate) fn topics_of(&self, group: &str) -> Vec<ByteString> {
+        let mut topics: Vec<_> =
+            self.committed.keys().filter(|key| key.group == *group).map(|key| key.topic.clone()).collect();
+        topics.sort();
+        topics
+    }
+
+    /// The groups that have offsets in a topic, sorted.
+    pub(crate) fn groups_of(&self, topic: &str) -> Vec<ByteString> {
+        let mut groups: Vec<_> =
+            self.committed.keys().filter(|key| key.topic == *topic).map(|key| key.group.clone()).collect();
+        groups.sort();
+        groups
+    }
+
+    /// Copies the offsets of one group to another, in one topic or in all.
+    pub(crate) fn clone_group(&mut self, from: &str, to: &ByteString, topic: Option<&str>) {
+        let copies: Vec<_> = self
+            .committed
+            .iter()
+            .filter(|(key, _)| key.group == *from && topic.is_none_or(|topic| key.topic == *topic))
+            .map(|(key, queues)| (Key::new(to, &key.topic), queues.clone()))
+            .collect();
+        self.committed.extend(copies);
+        self.changes += 1;
+    }
+
+    /// Forgets a group.
+    pub(crate) fn remove_group(&mut self, group: &str) {
+        self.retain(|key| key.group != *group);
+    }
+
+    /// Forgets a topic.
+    pub(crate) fn remove_topic(&mut self, topic: &str) {
+        self.retain(|key| key.topic != *topic);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Key) -> bool) {
+        self.committed.retain(|key, _| keep(key));
+        self.pulled.retain(|key, _| keep(key));
+        self.pending_resets.retain(|key, _| keep(key));
+        self.changes += 1;
+    }
+
+    /// Counts changes of what a snapshot holds; equal numbers mean that nothing needs to be saved.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What is kept over a restart. Pending resets are: the client that must hear of them may return later.
+    pub(crate) fn snapshot(&self) -> OffsetSnapshot {
+        let rows = |table: &HashMap<Key, BTreeMap<i32, i64>>| {
+            let mut rows: Vec<_> = table
+                .iter()
+                .map(|(key, queues)| OffsetRow {
+                    group: key.group.to_string(),
+                    topic: key.topic.to_string(),
+                    queues: queues.clone(),
+                })
+                .collect();
+            rows.sort_by(|a, b| (&a.group, &a.topic).cmp(&(&b.group, &b.topic)));
+            rows
+        };
+        OffsetSnapshot { committed: rows(&self.committed), pending_resets: rows(&self.pending_resets) }
+    }
+
+    /// The table of a snapshot, cut to what the log still has: `end(topic, queue_id)` is a queue's maximum offset.
+    ///
+    /// After a power cut in asynchronous mode the log may be shorter than a group's offset says.
+    pub(crate) fn restore(snapshot: OffsetSnapshot, end: impl Fn(&str, i32) -> i64) -> Offsets {
+        let table = |rows: Vec<OffsetRow>| {
+            rows.into_iter()
+                .map(|row| {
+                    let queues = row
+                        .queues
+                        .into_iter()
+                        .map(|(id, offset)| (id, offset.clamp(0, end(&row.topic, id))))
+                        .collect();
+                    (Key::new(&row.group.into(), &row.topic.into()), queues)
+                })
+                .collect()
+        };
+        Offsets {
+            committed: table(snapshot.committed),
+            pending_resets: table(snapshot.pending_resets),
+            ..Offsets::default()
+        }
+    }
+}
+
+/// What is written to disk.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OffsetSnapshot {
+    committed: Vec<OffsetRow>,
+    #[serde(default)]
+    pending_resets: Vec<OffsetRow>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct OffsetRow {
+    group: String,
+    topic: String,
+    queues: BTreeMap<i32, i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> (ByteString, ByteString) {
+        ("g".into(), "t".into())
+    }
+
+    #[test]
+    fn a_commit_overwrites_even_backwards() {
+        let (g, t) = names();
+        let mut offsets = Offsets::default();
+        assert_eq!(offsets.committed(&g, &t, 0), None);
+        assert_eq!(offsets.commit(&g, &t, 0, 9), Committed::Stored);
+        assert_eq!(offsets.commit(&g, &t, 0, 4), Committed::Stored);
+        assert_eq!(offsets.committed(&g, &t, 0), Some(4));
+        assert_eq!(offsets.committed(&g, &t, 1), None);
+    }
+
+    #[test]
+    fn negative_offsets_are_ignored() {
+        let (g, t) = names();
+        let mut offsets = Offsets::default();
+        offsets.commit(&g, &t, 0, 3);
+        assert_eq!(offsets.commit(&g, &t, 0, -1), Committed::Ignored);
+        assert_eq!(offsets.committed(&g, &t, 0), Some(3));
+        assert_eq!(offsets.commit(&g, &t, 5, -1), Committed::Ignored);
+        assert_eq!(offsets.committed(&g, &t, 5), None);
+    }
+
+    #[test]
+    fn a_reset_is_told_once_and_guards_the_offset_until_then() {
+        // spec: client 167 168
+        let (g, t) = names();
+        let mut offsets = Offsets::default();
+        offsets.commit(&g, &t, 0, 50);
+        offsets.reset(&g, &t, 0, 7);
+        assert_eq!(offsets.committed(&g, &t, 0), Some(7));
+        assert_eq!(offsets.commit(&g, &t, 0, 51), Committed::ResetPending);
+        assert_eq!(offsets.commit(&g, &t, 1, 51), Committed::Stored, "another queue");
+        assert_eq!(offsets.take_reset(&g, &t, 0), Some(7));
+        assert_eq!(offsets.take_reset(&g, &t, 0), None);
+        assert_eq!(offsets.commit(&g, &t, 0, 8), Committed::Stored);
+    }
+
+    #[test]
+    fn a_snapshot_comes_back_cut_to_the_log() {
+        let (g, t) = names();
+        let mut offsets = Offsets::default();
+        offsets.commit(&g, &t, 0, 50);
+        offsets.commit(&g, &t, 1, 5);
+        offsets.reset(&g, &t, 1, 4);
+        let text = serde_json::to_vec(&offsets.snapshot()).unwrap();
+        let mut back = Offsets::restore(serde_json::from_slice(&text).unwrap(), |_, _| 20);
+        assert_eq!(back.committed(&g, &t, 0), Some(20));
+        assert_eq!(back.committed(&g, &t, 1), Some(4));
+        assert_eq!(back.take_reset(&g, &t, 1), Some(4));
+    }
+
+    #[test]
+    fn only_real_changes_need_saving() {
+        let (g, t) = names();
+        let mut offsets = Offsets::default();
+        offsets.commit(&g, &t, 0, 5);
+        let changes = offsets.changes();
+        offsets.commit(&g, &t, 0, 5);
+        offsets.pulled(&g, &t, 0, 9);
+        offsets.commit(&g, &t, 0, -1);
+        assert_eq!(offsets.changes(), changes);
+        offsets.commit(&g, &t, 0, 6);
+        assert_ne!(offsets.changes(), changes);
+    }
+
+    #[test]
+    fn groups_and_topics_can_be_listed_cloned_and_removed() {
+        let mut offsets = Offsets::default();
+        let (g, h): (ByteString, ByteString) = ("g".into(), "h".into());
+        let (t, u): (ByteString, ByteString) = ("t".into(), "u".into());
+        offsets.commit(&g, &t, 0, 1);
+        offsets.commit(&g, &u, 0, 2);
+        offsets.clone_group("g", &h, Some("t"));
+        assert_eq!(offsets.committed(&h, &t, 0), Some(1));
+        assert_eq!(offsets.committed(&h, &u, 0), None);
+        assert_eq!(offsets.groups_of("t"), [g.clone(), h.clone()]);
+        assert_eq!(offsets.topics_of("g"), [t.clone(), u.clone()]);
+        offsets.remove_topic("t");
+        assert_eq!(offsets.topics_of("g"), [u.clone()]);
+        offsets.remove_group("g");
+        assert!(offsets.topics_of("g").is_empty());
+    }
+}

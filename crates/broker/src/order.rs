@@ -1,0 +1,31 @@
+//! Leases for orderly consumers (Java: `AdminBrokerProcessor.lockBatchMQ`; spec broker B.11).
+
+use rocketwire_protocol::{
+    Command, ResponseCode,
+    body::{self, LockBatchRequestBody, LockBatchResponseBody},
+    message::name,
+};
+
+use crate::{
+    call::{Call, Plan, Stop, refuse},
+    shared::Shared,
+};
+
+/// Request 41.
+pub(crate) fn lock(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let request: LockBatchRequestBody = body::decode(&call.command.body)?;
+    name::check_group(&request.consumer_group)
+        .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+    let now = shared.now();
+    let lock_ok_mq_set =
+        shared.locks().lock(&request.consumer_group, &request.client_id, request.mq_set, now);
+    let body = body::encode(&LockBatchResponseBody { lock_ok_mq_set });
+    Ok(Command::response(ResponseCode::SUCCESS).with_body(body).into())
+}
+
+/// Request 42.
+pub(crate) fn unlock(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let request: LockBatchRequestBody = body::decode(&call.command.body)?;
+    shared.locks().unlock(&request.consumer_group, &request.client_id, &request.mq_set);
+    Ok(Plan::success())
+}

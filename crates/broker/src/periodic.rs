@@ -1,0 +1,209 @@
+//! What happens by the clock, all of it driven by one task.
+
+use std::{sync::Arc, time::Duration};
+
+use rocketwire_protocol::message::{Properties, RecordView, name::SCHEDULE_TOPIC, property, records};
+use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
+
+use crate::{
+    back::encode_as,
+    delay::{MAX_LEVEL, delay_ms},
+    pull,
+    send::Stored,
+    shared::Shared,
+};
+
+/// How often delayed messages are looked at (Java: `ScheduleMessageService.DELAY_FOR_A_WHILE`).
+const TICK: Duration = Duration::from_millis(100);
+const DEADLINES: Duration = Duration::from_secs(1);
+const GROWN: Duration = Duration::from_secs(5);
+const CLIENTS: Duration = Duration::from_secs(10);
+const RETENTION: Duration = Duration::from_secs(60);
+/// Messages of a level that are delivered in one go.
+const DELIVERIES: usize = 32;
+
+/// Runs until it is aborted.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut due = Due::new(shared.now());
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        tick(&shared, &mut due).await;
+    }
+}
+
+/// When each kind of work was done last.
+struct Due {
+    deadlines: Duration,
+    grown: Duration,
+    snapshot: Duration,
+    clients: Duration,
+    transactions: Duration,
+    retention: Duration,
+}
+
+impl Due {
+    fn new(now: Duration) -> Due {
+        Due { deadlines: now, grown: now, snapshot: now, clients: now, transactions: now, retention: now }
+    }
+}
+
+/// Whether `every` has passed since `last`, which is then now.
+fn is_due(last: &mut Duration, now: Duration, every: Duration) -> bool {
+    let is_due = now.saturating_sub(*last) >= every;
+    if is_due {
+        *last = now;
+    }
+    is_due
+}
+
+async fn tick(shared: &Arc<Shared>, due: &mut Due) {
+    let now = shared.now();
+    let options = &shared.options;
+    if has_due_delays(shared) {
+        on_disk(shared, deliver_due).await;
+    }
+    shared.store.expire_waits();
+    if is_due(&mut due.deadlines, now, DEADLINES) {
+        pull::sweep_deadlines(shared);
+    }
+    if is_due(&mut due.grown, now, GROWN) {
+        pull::sweep_grown(shared);
+    }
+    if is_due(&mut due.clients, now, CLIENTS) {
+        let changes = shared.clients().expire(now, options.client_expiry);
+        shared.notify(changes);
+        shared.locks().expire(now);
+        let reading = shared.statistics.reading();
+        shared.history().note(shared.now_ms(), reading);
+    }
+    if is_due(&mut due.transactions, now, options.transaction_check_interval)
+        && shared.transactions().len() > 0
+    {
+        on_disk(shared, crate::transaction::check_due).await;
+    }
+    if is_due(&mut due.snapshot, now, options.snapshot_interval) {
+        on_disk(shared, save).await;
+    }
+    if is_due(&mut due.retention, now, RETENTION) {
+        on_disk(shared, retain).await;
+    }
+}
+
+async fn on_disk(shared: &Arc<Shared>, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+    let shared = Arc::clone(shared);
+    if let Err(error) = tokio::task::spawn_blocking(move || work(&shared)).await {
+        tracing::error!(%error, "periodic work of the broker did not finish; it is tried again");
+    }
+}
+
+fn save(shared: &Arc<Shared>) {
+    if let Err(error) = shared.tables.save_changed(shared) {
+        tracing::error!(%error, "offsets were not saved; they are tried again in a moment");
+    }
+}
+
+fn retain(shared: &Arc<Shared>) {
+    if let Err(error) = shared.store.retain(shared.now_ms()) {
+        tracing::error!(%error, "old messages were not deleted; it is tried again in a minute");
+    }
+}
+
+fn level_queue(shared: &Shared, level: i32) -> Option<QueueId> {
+    shared.topic(SCHEDULE_TOPIC)?.queue(level - 1)
+}
+
+fn has_due_delays(shared: &Shared) -> bool {
+    let now = shared.now_ms();
+    (1..=MAX_LEVEL).any(|level| {
+        level_queue(shared, level).is_some_and(|queue| {
+            let end = shared.store.bounds(queue).max;
+            shared.delays().poll(level, end, now).is_some()
+        })
+    })
+}
+
+/// Delivers what is due, level by level.
+pub(crate) fn deliver_due(shared: &Arc<Shared>) {
+    let now = shared.now_ms();
+    for level in 1..=MAX_LEVEL {
+        let Some(queue) = level_queue(shared, level) else {
+            continue;
+        };
+        let bounds = shared.store.bounds(queue);
+        let Some(offset) = shared.delays().poll(level, bounds.max, now) else {
+            continue;
+        };
+        deliver_level(shared, level, queue, offset, now);
+    }
+}
+
+fn deliver_level(shared: &Arc<Shared>, level: i32, queue: QueueId, offset: i64, now: i64) {
+    let limits = ReadLimits { max_messages: DELIVERIES, max_bytes: 1 << 20, max_scan: DELIVERIES };
+    let outcome = match shared.store.read(queue, offset, limits, &mut |_| true) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::warn!(%error, level, "delayed messages cannot be read; they are tried again later");
+            shared.delays().wait_until(level, now + 1_000);
+            return;
+        }
+    };
+    if outcome.count == 0 {
+        // Retention was faster than the delay.
+        if outcome.next_offset > offset {
+            shared.delays().skip(level, outcome.next_offset);
+        }
+        return;
+    }
+    let mut due = Vec::new();
+    for record in records(outcome.records).flatten() {
+        let due_ms = record.store_timestamp() + delay_ms(level);
+        if due_ms > now {
+            shared.delays().wait_until(level, due_ms);
+            break;
+        }
+        due.push(record);
+    }
+    // All are counted before the first is stored, so that the last to end knows that it is the last.
+    let prepared: Vec<_> =
+        due.iter().map(|record| (record.queue_offset(), real_message(shared, record))).collect();
+    for (offset, message) in &prepared {
+        match message {
+            Some(_) => shared.delays().started(level, *offset),
+            None => shared.delays().skip(level, offset + 1),
+        }
+    }
+    for (offset, message) in prepared {
+        let Some((queue, bytes)) = message else {
+            continue;
+        };
+        let on_thread = Arc::clone(shared);
+        let done = Stored::Call(Box::new(move |result| {
+            on_thread.delays().finished(level, offset, result.is_ok());
+            if let Err(error) = result {
+                tracing::warn!(%error, level, offset, "a delayed message was not delivered; it is tried again");
+            }
+        }));
+        let append = Append { queue, records: &bytes, wait: Wait::Write };
+        shared.store.append(append, done);
+    }
+}
+
+/// A delayed message as it goes to its topic. `None`: that is gone, or nothing says which it was.
+fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
+    let topic = record.property(property::REAL_TOPIC)?;
+    let queue_id: i32 = record.property(property::REAL_QID)?.parse().ok()?;
+    let Some(queue) = shared.topic(topic).and_then(|topic| topic.queue(queue_id)) else {
+        tracing::warn!(topic, queue_id, "the topic of a delayed message is gone, and so is the message");
+        return None;
+    };
+    let mut properties = Properties::parse(record.properties());
+    properties.set(property::WAIT, "false");
+    let mut bytes = Vec::with_capacity(record.raw().len() + 16);
+    let flag = record.sys_flag();
+    let prepared = record.prepared_transaction_offset();
+    let times = record.reconsume_times();
+    encode_as(record, topic, queue_id, &properties, times, flag, prepared, &mut bytes).ok()?;
+    Some((queue, bytes))
+}

@@ -1,0 +1,162 @@
+//! The door for requests: which code is decided by what.
+
+use std::sync::Arc;
+
+use rocketwire_protocol::{Command, RequestCode, ResponseCode};
+use rocketwire_remoting::{Answer, Processor, Request, Responder};
+
+use crate::{
+    admin, back,
+    call::{Call, Disk, Plan, Refused, Stop},
+    client, offset, order, pull, relay, reply, send,
+    shared::Shared,
+    transaction,
+};
+
+/// Serves every code of [`CODES`]. All of it is made for an inline lane.
+pub(crate) struct BrokerProcessor(pub(crate) Arc<Shared>);
+
+/// What the broker serves.
+pub(crate) const CODES: [RequestCode; 53] = [
+    RequestCode::SEND_MESSAGE,
+    RequestCode::SEND_MESSAGE_V2,
+    RequestCode::SEND_BATCH_MESSAGE,
+    RequestCode::SEND_REPLY_MESSAGE,
+    RequestCode::SEND_REPLY_MESSAGE_V2,
+    RequestCode::PULL_MESSAGE,
+    RequestCode::LITE_PULL_MESSAGE,
+    RequestCode::VIEW_MESSAGE_BY_ID,
+    RequestCode::CONSUMER_SEND_MSG_BACK,
+    RequestCode::END_TRANSACTION,
+    RequestCode::QUERY_CONSUMER_OFFSET,
+    RequestCode::UPDATE_CONSUMER_OFFSET,
+    RequestCode::SEARCH_OFFSET_BY_TIMESTAMP,
+    RequestCode::GET_MAX_OFFSET,
+    RequestCode::GET_MIN_OFFSET,
+    RequestCode::GET_EARLIEST_MSG_STORETIME,
+    RequestCode::HEART_BEAT,
+    RequestCode::UNREGISTER_CLIENT,
+    RequestCode::CHECK_CLIENT_CONFIG,
+    RequestCode::GET_CONSUMER_LIST_BY_GROUP,
+    RequestCode::LOCK_BATCH_MQ,
+    RequestCode::UNLOCK_BATCH_MQ,
+    RequestCode::UPDATE_AND_CREATE_TOPIC,
+    RequestCode::UPDATE_AND_CREATE_TOPIC_LIST,
+    RequestCode::DELETE_TOPIC_IN_BROKER,
+    RequestCode::GET_TOPIC_CONFIG,
+    RequestCode::GET_ALL_TOPIC_CONFIG,
+    RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+    RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
+    RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG,
+    RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG,
+    RequestCode::DELETE_SUBSCRIPTIONGROUP,
+    RequestCode::GET_ALL_CONSUMER_OFFSET,
+    RequestCode::GET_ALL_DELAY_OFFSET,
+    RequestCode::GET_BROKER_CONFIG,
+    RequestCode::UPDATE_BROKER_CONFIG,
+    RequestCode::GET_BROKER_RUNTIME_INFO,
+    RequestCode::GET_TOPIC_STATS_INFO,
+    RequestCode::GET_CONSUMER_CONNECTION_LIST,
+    RequestCode::GET_PRODUCER_CONNECTION_LIST,
+    RequestCode::GET_ALL_PRODUCER_INFO,
+    RequestCode::GET_CONSUME_STATS,
+    RequestCode::QUERY_TOPIC_CONSUME_BY_WHO,
+    RequestCode::QUERY_TOPICS_BY_CONSUMER,
+    RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER,
+    RequestCode::QUERY_CONSUME_TIME_SPAN,
+    RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER,
+    RequestCode::CLONE_GROUP_OFFSET,
+    RequestCode::GET_BROKER_CONSUME_STATS,
+    RequestCode::INVOKE_BROKER_TO_RESET_OFFSET,
+    RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS,
+    RequestCode::GET_CONSUMER_RUNNING_INFO,
+    RequestCode::CONSUME_MESSAGE_DIRECTLY,
+];
+
+impl Processor for BrokerProcessor {
+    fn process(&self, request: Request) -> Answer {
+        let call = Call { command: &request.command, connection: request.connection() };
+        match plan(&self.0, call, Disk::Avoid) {
+            Ok(Plan::Answer(response)) => Answer::Now(response),
+            Ok(plan) => {
+                let (command, responder) = request.into_responder();
+                execute(&self.0, plan, command, responder);
+                Answer::Taken
+            }
+            Err(Stop::Refused(refused)) => Answer::Now(refusal(&self.0, &request.command, refused)),
+            Err(Stop::NeedsDisk) => {
+                let (command, responder) = request.into_responder();
+                from_disk(&self.0, command, responder);
+                Answer::Taken
+            }
+        }
+    }
+}
+
+/// Decides again, on a thread that may wait.
+fn from_disk(shared: &Arc<Shared>, command: Command, responder: Responder) {
+    let Some(slot) = shared.blocking.slot() else {
+        let refused = pull::too_many_reads();
+        responder.send(refusal(shared, &command, refused));
+        return;
+    };
+    let shared = Arc::clone(shared);
+    slot.run(move || {
+        let connection = responder.connection().clone();
+        let call = Call { command: &command, connection: &connection };
+        match plan(&shared, call, Disk::Allowed) {
+            Ok(plan) => execute(&shared, plan, command, responder),
+            Err(Stop::Refused(refused)) => responder.send(refusal(&shared, &command, refused)),
+            Err(Stop::NeedsDisk) => responder.send(refusal(&shared, &command, pull::too_many_reads())),
+        }
+    });
+}
+
+fn execute(shared: &Arc<Shared>, plan: Plan, command: Command, responder: Responder) {
+    match plan {
+        Plan::Answer(response) => responder.send(response),
+        Plan::Silence => drop(responder),
+        Plan::Send(plan) => send::append(shared, plan, command, responder),
+        Plan::Park(pull) => pull::park(shared, *pull, responder),
+        Plan::TakeOver(serve) => serve(command, responder),
+    }
+}
+
+fn refusal(shared: &Shared, command: &Command, refused: Refused) -> Command {
+    if send::is_send(command.request_code()) { send::refusal(shared, refused) } else { refused.into() }
+}
+
+fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    match call.command.request_code() {
+        RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => {
+            send::plan(shared, call, disk)
+        }
+        RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => pull::plan(shared, call, disk),
+        RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
+            reply::plan(shared, call, disk)
+        }
+        RequestCode::UPDATE_CONSUMER_OFFSET => offset::update(shared, call),
+        RequestCode::QUERY_CONSUMER_OFFSET => offset::query(shared, call),
+        RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(shared, call, disk),
+        RequestCode::GET_MAX_OFFSET => offset::max(shared, call),
+        RequestCode::GET_MIN_OFFSET => offset::min(shared, call),
+        RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(shared, call, disk),
+        RequestCode::VIEW_MESSAGE_BY_ID => admin::view_message(shared, call, disk),
+        RequestCode::HEART_BEAT => client::heartbeat(shared, call, disk),
+        RequestCode::UNREGISTER_CLIENT => client::unregister(shared, call),
+        RequestCode::CHECK_CLIENT_CONFIG => client::check_config(call),
+        RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::members(shared, call),
+        RequestCode::LOCK_BATCH_MQ => order::lock(shared, call),
+        RequestCode::UNLOCK_BATCH_MQ => order::unlock(shared, call),
+        RequestCode::CONSUMER_SEND_MSG_BACK => back::plan(shared, call, disk),
+        RequestCode::END_TRANSACTION => transaction::end(shared, call, disk),
+        RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => admin::reset_offset(shared, call, disk),
+        RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(shared, call),
+        RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(shared, call, disk),
+        RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(shared, call),
+        code => admin::plan(shared, call, disk).unwrap_or_else(|| {
+            let remark = format!(" request type {} not supported", code.0);
+            Err(Refused::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark).into())
+        }),
+    }
+}

@@ -1,0 +1,239 @@
+//! What all processors share.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytestring::ByteString;
+use rocketwire_protocol::{
+    Command, ResponseCode,
+    body::{SubscriptionGroupConfig, TopicConfig},
+    header::NotifyConsumerIdsChangedRequestHeader,
+    message::UniqIdGenerator,
+};
+use rocketwire_remoting::Connection;
+use rocketwire_store::{Clock, QueueId, Store};
+
+use crate::{
+    BrokerOptions, TopicListener,
+    blocking::Blocking,
+    call::{Disk, Stop, needs_disk, refuse},
+    delay::Delays,
+    groups::{Changed, Clients, Groups},
+    hold::Holds,
+    locks::Locks,
+    offsets::Offsets,
+    pull::Held,
+    send::Stored,
+    statistics::{History, Statistics},
+    tables::Tables,
+    topics::{Topic, Topics},
+    transaction::Transactions,
+};
+
+/// The state of a broker. Locks are short, and only ever one at a time unless noted.
+pub(crate) struct Shared {
+    pub(crate) options: BrokerOptions,
+    pub(crate) store: Store<Stored>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) listener: Arc<dyn TopicListener>,
+    pub(crate) topics: RwLock<Topics<QueueId>>,
+    pub(crate) groups: RwLock<Groups>,
+    pub(crate) clients: Mutex<Clients<Connection>>,
+    pub(crate) offsets: Mutex<Offsets>,
+    pub(crate) locks: Mutex<Locks>,
+    pub(crate) holds: Mutex<Holds<QueueId, Held>>,
+    /// How many pulls are parked, so that an arrival need not take the lock to find none.
+    pub(crate) held: AtomicUsize,
+    pub(crate) delays: Mutex<Delays>,
+    pub(crate) transactions: Mutex<Transactions>,
+    pub(crate) statistics: Statistics,
+    pub(crate) history: Mutex<History>,
+    pub(crate) ids: UniqIdGenerator,
+    pub(crate) tables: Tables,
+    pub(crate) blocking: Blocking,
+    pub(crate) boot_ms: i64,
+    pub(crate) stopping: AtomicBool,
+    /// Spreads messages without a queue over the queues.
+    pub(crate) turn: AtomicU32,
+}
+
+impl Shared {
+    pub(crate) fn topics(&self) -> RwLockReadGuard<'_, Topics<QueueId>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn topics_mut(&self) -> RwLockWriteGuard<'_, Topics<QueueId>> {
+        self.topics.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn groups(&self) -> RwLockReadGuard<'_, Groups> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn groups_mut(&self) -> RwLockWriteGuard<'_, Groups> {
+        self.groups.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn clients(&self) -> MutexGuard<'_, Clients<Connection>> {
+        lock(&self.clients)
+    }
+
+    pub(crate) fn offsets(&self) -> MutexGuard<'_, Offsets> {
+        lock(&self.offsets)
+    }
+
+    pub(crate) fn locks(&self) -> MutexGuard<'_, Locks> {
+        lock(&self.locks)
+    }
+
+    pub(crate) fn holds(&self) -> MutexGuard<'_, Holds<QueueId, Held>> {
+        lock(&self.holds)
+    }
+
+    pub(crate) fn delays(&self) -> MutexGuard<'_, Delays> {
+        lock(&self.delays)
+    }
+
+    pub(crate) fn transactions(&self) -> MutexGuard<'_, Transactions> {
+        lock(&self.transactions)
+    }
+
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.wall_ms()
+    }
+
+    /// Time that never steps back.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// A topic by name.
+    pub(crate) fn topic(&self, name: &str) -> Option<Arc<Topic<QueueId>>> {
+        self.topics().find(name)
+    }
+
+    /// A group's settings.
+    pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        self.groups().find(name)
+    }
+
+    /// The next of `n` queues.
+    pub(crate) fn next_of(&self, n: i32) -> i32 {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let n = u32::try_from(n).unwrap_or(0).max(1);
+        i32::try_from(turn % n).unwrap_or(0)
+    }
+
+    /// Whether the broker is shutting down.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// A topic by name; one that does not exist is created from `config`, saved, and told to the name server.
+    pub(crate) fn topic_or_create(
+        &self,
+        config: TopicConfig,
+        disk: Disk,
+    ) -> Result<Arc<Topic<QueueId>>, Stop> {
+        if let Some(topic) = self.topic(&config.topic_name) {
+            return Ok(topic);
+        }
+        self.put_topic(config, TopicOrigin::Broker, disk)
+    }
+
+    /// Creates or changes a topic. When this returns it is on disk and the name server knows it.
+    pub(crate) fn put_topic(
+        &self,
+        config: TopicConfig,
+        origin: TopicOrigin,
+        disk: Disk,
+    ) -> Result<Arc<Topic<QueueId>>, Stop> {
+        needs_disk(disk)?;
+        let name = config.topic_name.clone();
+        let before = self.topic(&name);
+        let queue = |topic: &str, id: u32| self.store.queue(topic, id);
+        let topic = match origin {
+            TopicOrigin::Sender => self.topics_mut().auto_create(config, self.now_ms(), queue)?,
+            TopicOrigin::Broker | TopicOrigin::Operator => {
+                self.topics_mut().update(config, self.now_ms(), queue)?
+            }
+        };
+        if let Err(error) = self.tables.save_topics(self) {
+            match before {
+                Some(before) => drop(self.topics_mut().update(before.config.clone(), self.now_ms(), queue)),
+                None => drop(self.topics_mut().remove(&name, self.now_ms())),
+            }
+            let remark = format!("topic {name} was not created, because it cannot be saved: {error}");
+            return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+        }
+        self.listener.topic_changed(&topic.config);
+        Ok(topic)
+    }
+
+    /// A group's settings; an unknown group is created where that is allowed, and saved.
+    pub(crate) fn group_or_create(
+        &self,
+        name: &ByteString,
+        disk: Disk,
+    ) -> Result<Arc<SubscriptionGroupConfig>, Stop> {
+        if let Some(group) = self.group(name) {
+            return Ok(group);
+        }
+        rocketwire_protocol::message::name::check_group(name)
+            .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+        if self.options.auto_create_group {
+            needs_disk(disk)?;
+        }
+        let (group, is_new) = self.groups_mut().find_or_create(name, self.now_ms())?;
+        if is_new && let Err(error) = self.tables.save_groups(self) {
+            self.groups_mut().remove(name, self.now_ms());
+            let remark = format!("group {name} was not created, because it cannot be saved: {error}");
+            return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+        }
+        Ok(group)
+    }
+
+    /// Tells the members of groups that they must share out their queues anew (request 40). A member that
+    /// cannot be reached notices by itself within 20 s.
+    pub(crate) fn notify(&self, changes: Vec<Changed<Connection>>) {
+        for change in changes {
+            if !self.group(&change.group).is_none_or(|group| group.notify_consumer_ids_changed_enable) {
+                continue;
+            }
+            let header = NotifyConsumerIdsChangedRequestHeader {
+                consumer_group: change.group.clone(),
+                ..Default::default()
+            };
+            for member in change.members {
+                if let Err(error) = member.invoke_oneway(Command::of(&header).oneway()) {
+                    tracing::debug!(group = %change.group, %error, "a member was not told of a change");
+                }
+            }
+        }
+    }
+}
+
+/// Who wants a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TopicOrigin {
+    /// A producer, by sending to it.
+    Sender,
+    /// The broker: retry and dead-letter topics.
+    Broker,
+    /// An operator.
+    Operator,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,124 @@
+//! The small tables on disk: topics, groups, offsets, delays, transactions.
+
+use std::sync::Mutex;
+
+use rocketwire_store::{Table, TableError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    BrokerError,
+    delay::DelaySnapshot,
+    groups::GroupSnapshot,
+    offsets::OffsetSnapshot,
+    shared::{Shared, lock},
+    topics::TopicSnapshot,
+    transaction::TransactionSnapshot,
+};
+
+/// Files of the tables, and up to which change each is saved.
+pub(crate) struct Tables {
+    topics: Mutex<Saved>,
+    groups: Mutex<Saved>,
+    offsets: Mutex<Saved>,
+    delays: Mutex<Saved>,
+    transactions: Mutex<Saved>,
+}
+
+/// A table's file. Its lock makes the newest snapshot the last that is written.
+struct Saved {
+    table: Table,
+    /// The number of the last change that is on disk.
+    changes: Option<u64>,
+}
+
+impl Tables {
+    /// The tables of a store; `table` opens one by its name.
+    pub(crate) fn open(table: impl Fn(&str) -> Result<Table, TableError>) -> Result<Tables, TableError> {
+        let open = |name| Ok::<_, TableError>(Mutex::new(Saved { table: table(name)?, changes: None }));
+        Ok(Tables {
+            topics: open("topics")?,
+            groups: open("groups")?,
+            offsets: open("offsets")?,
+            delays: open("delays")?,
+            transactions: open("transactions")?,
+        })
+    }
+
+    /// Saves topics now.
+    pub(crate) fn save_topics(&self, shared: &Shared) -> Result<(), TableError> {
+        lock(&self.topics).write(None, || shared.topics().snapshot())
+    }
+
+    /// Saves groups now.
+    pub(crate) fn save_groups(&self, shared: &Shared) -> Result<(), TableError> {
+        lock(&self.groups).write(None, || shared.groups().snapshot())
+    }
+
+    /// Saves what changes all the time: offsets, delays and transactions, as far as they have changed.
+    pub(crate) fn save_changed(&self, shared: &Shared) -> Result<(), TableError> {
+        let changes = shared.offsets().changes();
+        lock(&self.offsets).write(Some(changes), || shared.offsets().snapshot())?;
+        let changes = shared.delays().changes();
+        lock(&self.delays).write(Some(changes), || shared.delays().snapshot())?;
+        let changes = shared.transactions().changes();
+        lock(&self.transactions).write(Some(changes), || shared.transactions().snapshot())
+    }
+
+    /// Saves everything.
+    pub(crate) fn save_all(&self, shared: &Shared) -> Result<(), TableError> {
+        self.save_topics(shared)?;
+        self.save_groups(shared)?;
+        self.save_changed(shared)
+    }
+
+    /// Topics as they were saved last.
+    pub(crate) fn load_topics(&self) -> Result<TopicSnapshot, BrokerError> {
+        lock(&self.topics).load("topics")
+    }
+
+    /// Groups as they were saved last.
+    pub(crate) fn load_groups(&self) -> Result<GroupSnapshot, BrokerError> {
+        lock(&self.groups).load("groups")
+    }
+
+    /// Offsets as they were saved last.
+    pub(crate) fn load_offsets(&self) -> Result<OffsetSnapshot, BrokerError> {
+        lock(&self.offsets).load("offsets")
+    }
+
+    /// Delays as they were saved last.
+    pub(crate) fn load_delays(&self) -> Result<DelaySnapshot, BrokerError> {
+        lock(&self.delays).load("delays")
+    }
+
+    /// Transactions as they were saved last.
+    pub(crate) fn load_transactions(&self) -> Result<TransactionSnapshot, BrokerError> {
+        lock(&self.transactions).load("transactions")
+    }
+}
+
+impl Saved {
+    fn load<T: DeserializeOwned + Default>(&self, name: &'static str) -> Result<T, BrokerError> {
+        let Some(bytes) = self.table.load()? else {
+            return Ok(T::default());
+        };
+        serde_json::from_slice(&bytes).map_err(|source| BrokerError::Unreadable { name, source })
+    }
+
+    /// Writes a snapshot unless it is known that nothing has changed since the last.
+    fn write<T: Serialize>(
+        &mut self,
+        changes: Option<u64>,
+        snapshot: impl FnOnce() -> T,
+    ) -> Result<(), TableError> {
+        if changes.is_some() && self.changes == changes {
+            return Ok(());
+        }
+        #[allow(clippy::expect_used)]
+        // a snapshot is made of maps with integer or text keys, numbers and texts
+        let bytes = serde_json::to_vec(&snapshot()).expect("a snapshot is always representable as JSON");
+        self.table.save(&bytes)?;
+        self.changes = changes;
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Asking producers about half messages, and finding them again after a restart.
+
+use std::{collections::HashSet, sync::Arc};
+
+use rocketwire_protocol::{
+    Command,
+    header::CheckTransactionStateRequestHeader,
+    message::{
+        NewRecord, Properties, RecordView,
+        name::{TRANS_CHECK_MAX_TIME_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC},
+        property, record, records,
+    },
+};
+use rocketwire_store::{QueueId, ReadError, ReadLimits, Store};
+
+use super::{Pending, TransactionSnapshot, Transactions, end::conclude};
+use crate::{back::encode_as, send::Stored, shared::Shared};
+
+/// Half messages that are asked about in one round.
+const PER_ROUND: usize = 2_000;
+/// Java: a half message older than the log's retention of 72 h is given up.
+const MAX_AGE_MS: i64 = 72 * 3600 * 1000;
+
+/// Asks about half messages that have waited too long; reads the log, so it runs on a blocking thread.
+pub(crate) fn check_due(shared: &Arc<Shared>) {
+    let now = shared.now_ms();
+    let timeout = i64::try_from(shared.options.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
+    let due = shared.transactions().due(now.saturating_sub(timeout), PER_ROUND);
+    for (offset, pending) in due {
+        let half = match shared.store.record_at(pending.physical_offset) {
+            Ok(bytes) => bytes.and_then(|bytes| RecordView::parse(&bytes).ok()),
+            Err(error) => {
+                tracing::warn!(%error, "a half message cannot be read; it is tried again later");
+                continue;
+            }
+        };
+        let Some(half) = half else {
+            // Retention has deleted it.
+            shared.transactions().claim(offset);
+            continue;
+        };
+        let is_given_up =
+            pending.checks > shared.options.transaction_check_max || now - pending.since_ms > MAX_AGE_MS;
+        if is_given_up {
+            give_up(shared, offset, &half);
+        } else if is_immune(&half, now) {
+            tracing::trace!(offset, "the producer wants to be asked later");
+        } else {
+            ask(shared, offset, &pending, &half);
+        }
+    }
+}
+
+fn is_immune(half: &RecordView, now: i64) -> bool {
+    half.property(property::CHECK_IMMUNITY_TIME_IN_SECONDS)
+        .and_then(|seconds| seconds.parse::<i64>().ok())
+        .is_some_and(|seconds| now.saturating_sub(half.born_timestamp()) < seconds.saturating_mul(1000))
+}
+
+fn ask(shared: &Shared, offset: i64, pending: &Pending, half: &RecordView) {
+    let Some(producer) = shared.clients().next_producer(&pending.group) else {
+        tracing::debug!(group = %pending.group, "no producer of the group is connected to ask about a transaction");
+        return;
+    };
+    let Some(body) = as_sent(half) else {
+        return;
+    };
+    let unique_id = half.property(property::UNIQ_KEY).map(Into::into);
+    let mut header = CheckTransactionStateRequestHeader {
+        topic: Some(TRANS_HALF_TOPIC.into()),
+        tran_state_table_offset: offset,
+        commit_log_offset: pending.physical_offset,
+        msg_id: unique_id.clone(),
+        transaction_id: unique_id,
+        offset_msg_id: Some(half.offset_message_id().to_string().into()),
+        ..Default::default()
+    };
+    header.base.broker_name = Some(shared.options.broker_name.clone());
+    let command = Command::of(&header).with_body(body).oneway();
+    if let Err(error) = producer.invoke_oneway(command) {
+        tracing::debug!(group = %pending.group, %error, "a producer could not be asked about a transaction");
+    }
+}
+
+/// The half message as its producer sent it: under its own topic and queue.
+fn as_sent(half: &RecordView) -> Option<Vec<u8>> {
+    let new = NewRecord {
+        topic: half.property(property::REAL_TOPIC)?,
+        queue_id: half.property(property::REAL_QID)?.parse().ok()?,
+        flag: half.flag(),
+        sys_flag: half.sys_flag().0,
+        born_timestamp: half.born_timestamp(),
+        born_host: half.born_host(),
+        store_host: half.store_host(),
+        reconsume_times: half.reconsume_times(),
+        prepared_transaction_offset: half.prepared_transaction_offset(),
+        body: &half.body(),
+        properties: half.properties(),
+    };
+    let mut bytes = Vec::with_capacity(half.raw().len());
+    record::encode(&new, &mut bytes).ok()?;
+    record::patch(&mut bytes, half.queue_offset(), half.physical_offset(), half.store_timestamp());
+    Some(bytes)
+}
+
+/// Nobody answered for it: it goes where operators find it.
+fn give_up(shared: &Arc<Shared>, offset: i64, half: &RecordView) {
+    let Some(pending) = shared.transactions().claim(offset) else {
+        return;
+    };
+    tracing::warn!(offset, group = %pending.group, "a half message has no verdict and goes to {TRANS_CHECK_MAX_TIME_TOPIC}");
+    let queue = shared.topic(TRANS_CHECK_MAX_TIME_TOPIC).and_then(|topic| topic.queue(0));
+    let properties = Properties::parse(half.properties());
+    let mut bytes = Vec::new();
+    let flag = half.sys_flag();
+    let times = half.reconsume_times();
+    let encoded =
+        encode_as(half, TRANS_CHECK_MAX_TIME_TOPIC, 0, &properties, times, flag, 0, &mut bytes).is_ok();
+    let real = queue.filter(|_| encoded).map(|queue| (queue, bytes));
+    conclude(shared, offset, pending, real, None);
+}
+
+/// Finds pending half messages: those of the half queue that no op record names.
+pub(crate) fn restore(
+    store: &Store<Stored>,
+    half_queue: QueueId,
+    op_queue: QueueId,
+    snapshot: TransactionSnapshot,
+    limit: usize,
+) -> Result<Transactions, ReadError> {
+    let mut done = HashSet::new();
+    let op_end = each(store, op_queue, snapshot.op_from, |record| {
+        let text = record.body();
+        let offsets = std::str::from_utf8(&text).unwrap_or_default().split(',');
+        done.extend(offsets.filter_map(|offset| offset.trim().parse::<i64>().ok()));
+    })?;
+    let mut table = Transactions::new(limit);
+    table.set_ends(0, snapshot.op_from);
+    let half_end = each(store, half_queue, snapshot.half_from, |record| {
+        if !done.contains(&record.queue_offset()) {
+            let group = record.property(property::PGROUP).unwrap_or_default().into();
+            table.insert(record.queue_offset(), record.physical_offset(), group, record.born_timestamp());
+        }
+    })?;
+    table.set_ends(half_end, op_end);
+    let pending = table.len();
+    if pending > 0 {
+        tracing::info!(pending, op_queue = TRANS_OP_HALF_TOPIC, "half messages wait for a verdict");
+    }
+    Ok(table)
+}
+
+/// Reads a queue to its end, which it returns.
+fn each(
+    store: &Store<Stored>,
+    queue: QueueId,
+    from: i64,
+    mut visit: impl FnMut(&RecordView),
+) -> Result<i64, ReadError> {
+    let bounds = store.bounds(queue);
+    let mut offset = from.clamp(bounds.min, bounds.max.max(bounds.min));
+    let limits = ReadLimits { max_messages: 256, max_bytes: 1 << 20, max_scan: 256 };
+    while offset < bounds.max {
+        let outcome = store.read(queue, offset, limits, &mut |_| true)?;
+        for record in records(outcome.records).flatten() {
+            visit(&record);
+        }
+        if outcome.next_offset <= offset {
+            break;
+        }
+        offset = outcome.next_offset;
+    }
+    Ok(bounds.max)
+}

@@ -1,0 +1,178 @@
+//! Verdicts.
+
+use std::sync::Arc;
+
+use rocketwire_protocol::{
+    Command, ResponseCode,
+    header::EndTransactionRequestHeader,
+    message::{
+        NewRecord, Properties, RecordView, TransactionType,
+        name::{TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC},
+        property, record,
+    },
+};
+use rocketwire_remoting::Responder;
+use rocketwire_store::{Append, QueueId, Wait};
+
+use super::Pending;
+use crate::{
+    back::encode_as,
+    call::{Call, Disk, Plan, Stop, needs_disk, refuse},
+    delay::MAX_LEVEL,
+    send::{Stored, store_failure},
+    shared::Shared,
+};
+
+const COMMIT: i32 = 8;
+const ROLLBACK: i32 = 12;
+
+/// Request 37. Reads the half message, so it always may wait for the disk.
+pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    let header: EndTransactionRequestHeader = call.command.header()?;
+    if !matches!(header.commit_or_rollback, COMMIT | ROLLBACK) {
+        return Ok(Plan::Silence);
+    }
+    needs_disk(disk)?;
+    let half = verify(shared, &header)?;
+    let real = match header.commit_or_rollback {
+        COMMIT => Some(real_message(shared, &half)?),
+        _ => None,
+    };
+    let offset = header.tran_state_table_offset;
+    let Some(pending) = shared.transactions().claim(offset) else {
+        // It has its verdict: answering again must not deliver again.
+        return Ok(Plan::success());
+    };
+    let shared = Arc::clone(shared);
+    Ok(Plan::TakeOver(Box::new(move |_, responder| {
+        conclude(&shared, offset, pending, real, Some(responder))
+    })))
+}
+
+fn verify(shared: &Shared, header: &EndTransactionRequestHeader) -> Result<RecordView, Stop> {
+    let failed =
+        |text: &'static str| refuse(ResponseCode::SYSTEM_ERROR, bytestring::ByteString::from_static(text));
+    let bytes = shared.store.record_at(header.commit_log_offset).map_err(crate::offset::unreadable)?;
+    let half = bytes
+        .and_then(|bytes| RecordView::parse(&bytes).ok())
+        .filter(|record| record.topic() == TRANS_HALF_TOPIC)
+        .ok_or_else(|| failed("Find prepared transaction message failed"))?;
+    if half.property(property::PGROUP) != Some(&header.producer_group) {
+        return Err(failed("The producer group wrong"));
+    }
+    if half.queue_offset() != header.tran_state_table_offset {
+        return Err(failed("The transaction state table offset wrong"));
+    }
+    if half.physical_offset() != header.commit_log_offset {
+        return Err(failed("The commit log offset wrong"));
+    }
+    Ok(half)
+}
+
+/// A committed message as it goes to its topic, or to wait there for its delay.
+fn real_message(shared: &Shared, half: &RecordView) -> Result<(QueueId, Vec<u8>), Stop> {
+    let mut properties = Properties::parse(half.properties());
+    let real_topic = properties.get(property::REAL_TOPIC).unwrap_or_default().to_owned();
+    let real_queue: i32 = properties.get(property::REAL_QID).and_then(|id| id.parse().ok()).unwrap_or(0);
+    properties.set(property::WAIT, "false");
+    let level: i32 = properties.get(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
+    let (topic, queue_id) = if level > 0 {
+        (rocketwire_protocol::message::name::SCHEDULE_TOPIC.to_owned(), level.min(MAX_LEVEL) - 1)
+    } else {
+        (real_topic, real_queue)
+    };
+    let queue = shared.topic(&topic).and_then(|topic| topic.queue(queue_id)).ok_or_else(|| {
+        refuse(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{topic}] queue {queue_id} not exist"))
+    })?;
+    let sys_flag = half.sys_flag().with_transaction_type(TransactionType::Commit);
+    let mut bytes = Vec::with_capacity(half.raw().len() + 64);
+    let physical = half.physical_offset();
+    encode_as(half, &topic, queue_id, &properties, half.reconsume_times(), sys_flag, physical, &mut bytes)?;
+    Ok((queue, bytes))
+}
+
+/// Stores the real message, if there is one, then the op record; a failure lets the half message wait again.
+pub(super) fn conclude(
+    shared: &Arc<Shared>,
+    offset: i64,
+    pending: Pending,
+    real: Option<(QueueId, Vec<u8>)>,
+    responder: Option<Responder>,
+) {
+    let Some((queue, bytes)) = real else {
+        write_op(shared, offset, pending, responder);
+        return;
+    };
+    let append = Append { queue, records: &bytes, wait: Wait::Write };
+    let on_thread = Arc::clone(shared);
+    let done = Stored::Call(Box::new(move |result| match result {
+        // The store must not be called from its own thread.
+        Ok(_) => match on_thread.blocking.slot() {
+            Some(slot) => {
+                let shared = Arc::clone(&on_thread);
+                slot.run(move || write_op(&shared, offset, pending, responder));
+            }
+            // Without an op record it may be delivered again after a restart; it is not pending now.
+            None => answer(responder, Command::response(ResponseCode::SUCCESS)),
+        },
+        Err(error) => {
+            on_thread.transactions().put_back(offset, pending);
+            answer(responder, store_failure(&error).into());
+        }
+    }));
+    shared.store.append(append, done);
+}
+
+fn write_op(shared: &Arc<Shared>, offset: i64, pending: Pending, responder: Option<Responder>) {
+    let Some(bytes) = op_record(shared, offset) else {
+        answer(responder, Command::response(ResponseCode::SUCCESS));
+        return;
+    };
+    let Some(queue) = shared.topic(TRANS_OP_HALF_TOPIC).and_then(|topic| topic.queue(0)) else {
+        answer(responder, Command::error(ResponseCode::SYSTEM_ERROR, "the op topic is gone"));
+        return;
+    };
+    let append = Append { queue, records: &bytes, wait: Wait::Write };
+    let on_thread = Arc::clone(shared);
+    let done = Stored::Call(Box::new(move |result| match result {
+        Ok(appended) => {
+            on_thread.transactions().done(appended.queue_offset + 1);
+            answer(responder, Command::response(ResponseCode::SUCCESS));
+        }
+        Err(error) => {
+            on_thread.transactions().put_back(offset, pending);
+            answer(responder, store_failure(&error).into());
+        }
+    }));
+    shared.store.append(append, done);
+}
+
+fn answer(responder: Option<Responder>, response: Command) {
+    if let Some(responder) = responder {
+        responder.send(response);
+    }
+}
+
+/// The op record of a half message: tag `d`, its offset as text.
+fn op_record(shared: &Shared, offset: i64) -> Option<Vec<u8>> {
+    let host = shared.options.advertised.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+    let mut properties = Properties::new();
+    properties.set(property::TAGS, "d");
+    let body = offset.to_string();
+    let new = NewRecord {
+        topic: TRANS_OP_HALF_TOPIC,
+        queue_id: 0,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: shared.now_ms(),
+        born_host: host,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: body.as_bytes(),
+        properties: properties.as_str(),
+    };
+    let mut bytes = Vec::new();
+    record::encode(&new, &mut bytes).ok()?;
+    Some(bytes)
+}

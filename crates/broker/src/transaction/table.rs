@@ -1,0 +1,199 @@
+//! Half messages without a verdict.
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+use rocketwire_store::Appended;
+use serde::{Deserialize, Serialize};
+
+/// Pending half messages by their offset in the half queue.
+#[derive(Debug)]
+pub(crate) struct Transactions {
+    pending: BTreeMap<i64, Pending>,
+    limit: usize,
+    /// The end of the half queue, and of the op queue, as far as known.
+    half_end: i64,
+    op_end: i64,
+    changes: u64,
+}
+
+/// A half message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pending {
+    /// Its place in the log.
+    pub(crate) physical_offset: i64,
+    /// Who is asked about it.
+    pub(crate) group: ByteString,
+    /// Since when it waits, in milliseconds since 1970.
+    pub(crate) since_ms: i64,
+    /// How often it was asked about.
+    pub(crate) checks: i32,
+    /// The op queue's end when it was stored: its verdict is not before that.
+    pub(crate) op_from: i64,
+}
+
+/// What is kept over a restart: where to begin reading both queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TransactionSnapshot {
+    /// No half message before this one is pending.
+    pub(crate) half_from: i64,
+    /// No verdict before this one is about a pending half message.
+    pub(crate) op_from: i64,
+}
+
+impl Transactions {
+    /// An empty table of at most `limit` half messages.
+    pub(crate) fn new(limit: usize) -> Transactions {
+        Transactions { pending: BTreeMap::new(), limit, half_end: 0, op_end: 0, changes: 0 }
+    }
+
+    /// Whether no more half messages are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending.len() >= self.limit
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// A half message was stored.
+    pub(crate) fn prepared(&mut self, appended: &Appended, group: ByteString, now_ms: i64) {
+        self.insert(appended.queue_offset, appended.physical_offset, group, now_ms);
+    }
+
+    /// A half message is in the queue.
+    pub(crate) fn insert(
+        &mut self,
+        half_offset: i64,
+        physical_offset: i64,
+        group: ByteString,
+        since_ms: i64,
+    ) {
+        let pending = Pending { physical_offset, group, since_ms, checks: 0, op_from: self.op_end };
+        self.half_end = self.half_end.max(half_offset + 1);
+        self.pending.insert(half_offset, pending);
+        self.changes += 1;
+    }
+
+    /// Takes a half message for its verdict. `None`: it has one, or was never there.
+    pub(crate) fn claim(&mut self, half_offset: i64) -> Option<Pending> {
+        self.pending.remove(&half_offset)
+    }
+
+    /// The verdict could not be stored: the half message waits again.
+    pub(crate) fn put_back(&mut self, half_offset: i64, pending: Pending) {
+        self.pending.insert(half_offset, pending);
+    }
+
+    /// A verdict is in the op queue, whose end is now `op_end`.
+    pub(crate) fn done(&mut self, op_end: i64) {
+        self.op_end = self.op_end.max(op_end);
+        self.changes += 1;
+    }
+
+    /// Half messages that have waited since before `before_ms`, at most `limit`, those that were asked about
+    /// least first; each is counted as asked.
+    pub(crate) fn due(&mut self, before_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
+        let mut due: Vec<(i32, i64)> = self
+            .pending
+            .iter()
+            .filter(|(_, p)| p.since_ms <= before_ms)
+            .map(|(offset, p)| (p.checks, *offset))
+            .collect();
+        due.sort_unstable();
+        due.truncate(limit);
+        due.into_iter()
+            .filter_map(|(_, offset)| {
+                let pending = self.pending.get_mut(&offset)?;
+                pending.checks += 1;
+                Some((offset, pending.clone()))
+            })
+            .collect()
+    }
+
+    /// Counts changes of what a snapshot holds.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What is kept over a restart.
+    pub(crate) fn snapshot(&self) -> TransactionSnapshot {
+        match self.pending.first_key_value() {
+            Some((half_from, first)) => TransactionSnapshot { half_from: *half_from, op_from: first.op_from },
+            None => TransactionSnapshot { half_from: self.half_end, op_from: self.op_end },
+        }
+    }
+
+    /// Sets where both queues were read up to.
+    pub(crate) fn set_ends(&mut self, half_end: i64, op_end: i64) {
+        self.half_end = half_end;
+        self.op_end = op_end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn appended(queue_offset: i64) -> Appended {
+        Appended {
+            queue_offset,
+            physical_offset: queue_offset * 100,
+            store_timestamp: 0,
+            flush_timeout: false,
+        }
+    }
+
+    #[test]
+    fn a_half_message_has_one_verdict() {
+        let mut table = Transactions::new(2);
+        table.prepared(&appended(0), "g".into(), 1_000);
+        let pending = table.claim(0).unwrap();
+        assert_eq!(pending.physical_offset, 0);
+        assert!(table.claim(0).is_none());
+        table.put_back(0, pending);
+        assert!(table.claim(0).is_some());
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut table = Transactions::new(1);
+        assert!(!table.is_full());
+        table.prepared(&appended(0), "g".into(), 1_000);
+        assert!(table.is_full());
+        table.claim(0);
+        assert!(!table.is_full());
+    }
+
+    #[test]
+    fn only_what_waited_long_enough_is_due_and_each_is_counted() {
+        // spec: client 159
+        let mut table = Transactions::new(10);
+        table.prepared(&appended(0), "g".into(), 1_000);
+        table.prepared(&appended(1), "g".into(), 1_001);
+        assert!(table.due(999, 10).is_empty());
+        let due = table.due(1_000, 10);
+        assert_eq!(due.len(), 1);
+        assert_eq!((due[0].0, due[0].1.checks), (0, 1));
+        assert_eq!(table.due(2_000, 1)[0].0, 1, "what was asked about least comes first");
+        assert_eq!(table.due(2_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [2, 2]);
+    }
+
+    #[test]
+    fn a_snapshot_says_where_to_read_again() {
+        let mut table = Transactions::new(10);
+        for offset in 0..3 {
+            table.prepared(&appended(offset), "g".into(), 1_000);
+        }
+        table.claim(0);
+        table.done(1);
+        table.prepared(&appended(3), "g".into(), 1_000);
+        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 1, op_from: 0 });
+        for offset in 1..4 {
+            table.claim(offset);
+            table.done(offset + 1);
+        }
+        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 4, op_from: 4 });
+    }
+}
