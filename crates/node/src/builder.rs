@@ -1,0 +1,101 @@
+//! What a node is made from.
+
+use std::path::PathBuf;
+
+use rocketwire_store::Flush;
+
+use crate::{Node, NodeError, NodeOptions, Place};
+
+/// Settings for [`Node`]; [`NodeBuilder::start`] makes it.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct NodeBuilder {
+    options: NodeOptions,
+}
+
+impl NodeBuilder {
+    /// Keeps messages in memory only. The default.
+    pub fn memory(mut self) -> NodeBuilder {
+        self.options.place = Place::Memory;
+        self
+    }
+
+    /// Keeps messages in a folder, which is created if it is missing. One node at a time can have it.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> NodeBuilder {
+        self.options.place = Place::Folder(folder.into());
+        self
+    }
+
+    /// The interface to listen on. Default `127.0.0.1`; `0.0.0.0` is all. There is no authentication.
+    pub fn host(mut self, host: impl Into<String>) -> NodeBuilder {
+        self.options.host = host.into();
+        self
+    }
+
+    /// The port. Default 0: a free one, see [`Node::addr`].
+    pub fn port(mut self, port: u16) -> NodeBuilder {
+        self.options.port = port;
+        self
+    }
+
+    /// Listens on the port − 2, too: for clients with `vipChannelEnabled`. Default false.
+    pub fn vip_port(mut self, listen: bool) -> NodeBuilder {
+        self.options.vip_port = listen;
+        self
+    }
+
+    /// `HOST:PORT` that clients are told, where the address by which they reach the node is not the node's own:
+    /// behind a mapped port or a proxy. Default: the address by which they asked.
+    pub fn advertise(mut self, address: impl Into<String>) -> NodeBuilder {
+        self.options.advertise = Some(address.into());
+        self
+    }
+
+    /// When a send is answered. Default [`Flush::Sync`]; in memory there is no difference.
+    pub fn flush(mut self, flush: Flush) -> NodeBuilder {
+        self.options.store.flush = flush;
+        self
+    }
+
+    /// The broker's name. Default `broker-a`.
+    pub fn broker_name(mut self, name: impl AsRef<str>) -> NodeBuilder {
+        self.options.broker.broker_name = name.as_ref().into();
+        self
+    }
+
+    /// The cluster's name. Default `DefaultCluster`.
+    pub fn cluster(mut self, name: impl AsRef<str>) -> NodeBuilder {
+        self.options.broker.cluster = name.as_ref().into();
+        self
+    }
+
+    /// Whether a message to an unknown topic creates it. Default true.
+    pub fn auto_create_topic(mut self, create: bool) -> NodeBuilder {
+        self.options.broker.auto_create_topic = create;
+        self
+    }
+
+    /// Threads with a runtime each for the connections. Default 0: they run where the node was started.
+    pub fn threads(mut self, threads: usize) -> NodeBuilder {
+        self.options.threads = threads;
+        self
+    }
+
+    /// Changes any other setting.
+    pub fn options(mut self, change: impl FnOnce(&mut NodeOptions)) -> NodeBuilder {
+        change(&mut self.options);
+        self
+    }
+
+    /// Opens the store, recovers it, and listens. When this returns, clients are served.
+    ///
+    /// # Errors
+    /// [`NodeError`], in one sentence: the port is taken, the folder is in use or cannot be written, the store is
+    /// damaged, the settings contradict each other.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, nothing listens; a store that was being opened is closed again.
+    pub async fn start(self) -> Result<Node, NodeError> {
+        Node::start(self.options).await
+    }
+}

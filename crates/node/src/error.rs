@@ -1,0 +1,37 @@
+//! Why a node does not run.
+
+use std::io;
+
+use rocketwire_broker::BrokerError;
+use rocketwire_remoting::BindError;
+
+/// Why a node did not start, or did not stop in order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The port cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The broker or its store: a folder that is in use, cannot be written, or is damaged.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The advertised address is no `HOST:PORT`, or its host has no address.
+    #[error(
+        "cannot advertise {address}: {source}; HOST:PORT is wanted, with a host that can be resolved here"
+    )]
+    Advertise {
+        /// As it was given.
+        address: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be started.
+    #[error("cannot start a thread for connections: {0}")]
+    Thread(io::Error),
+    /// The settings contradict each other.
+    #[error("{0}")]
+    Options(&'static str),
+    /// A task of the node panicked.
+    #[error("the node failed while {0}: please report it")]
+    Panicked(&'static str),
+}

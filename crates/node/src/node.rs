@@ -1,0 +1,211 @@
+//! The node itself: start, look, stop.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rocketwire_broker::Broker;
+use rocketwire_nameserver::{LocalBroker, NameServer};
+use rocketwire_protocol::body::TopicConfig;
+use rocketwire_remoting::Server;
+use rocketwire_store::{MemoryStorage, RealStorage, RecoveryReport, Storage, SystemClock};
+use tokio::runtime::Handle;
+
+use crate::{
+    NodeBuilder, NodeError, NodeOptions, Place,
+    own::{self, Closes, Topics},
+    runtimes::Runtimes,
+    vip::Vip,
+};
+
+/// A running name server and broker.
+///
+/// [`Node::shutdown`] stops it in order. Dropped, it stops listening, closes its connections and closes its store
+/// in the background, as far as its runtime lives on for that.
+pub struct Node {
+    addr: SocketAddr,
+    broker: Broker,
+    /// Until the node stops.
+    running: Option<Running>,
+}
+
+struct Running {
+    server: Arc<Server>,
+    vip: Option<Vip>,
+    runtimes: Runtimes,
+}
+
+impl Node {
+    /// Begins a node: in memory, on loopback and a free port, until told otherwise.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    pub(crate) async fn start(options: NodeOptions) -> Result<Node, NodeError> {
+        if options.vip_port && options.port < 3 {
+            return Err(NodeError::Options(
+                "the VIP port is the node's port - 2: choose a fixed port above 2",
+            ));
+        }
+        let name_server = NameServer::new(options.name_server.clone());
+        name_server.register_local(&local_broker(&options));
+        let broker = open(&options, &name_server).await?;
+        let addr_and_running = listen(options, &name_server, &broker).await;
+        match addr_and_running {
+            Ok((addr, running)) => {
+                broker.start(&Handle::current());
+                tracing::info!(%addr, "the node is ready");
+                Ok(Node { addr, broker, running: Some(running) })
+            }
+            Err(error) => {
+                // Gives the folder back before the caller tries again.
+                let _ = broker.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The address that is listened on: name server and broker.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What was found in the folder when the node started.
+    pub fn recovery(&self) -> &RecoveryReport {
+        self.broker.recovery()
+    }
+
+    /// Creates a topic with so many queues, or changes it. It is durable and in the routes when this returns.
+    ///
+    /// # Errors
+    /// [`NodeError::Broker`] if the name is not allowed or the disk refuses.
+    pub async fn create_topic(&self, topic: &str, queues: u16) -> Result<(), NodeError> {
+        let config = TopicConfig {
+            topic_name: topic.into(),
+            read_queue_nums: i32::from(queues),
+            write_queue_nums: i32::from(queues),
+            ..TopicConfig::default()
+        };
+        let broker = self.broker.clone();
+        let created = tokio::task::spawn_blocking(move || broker.create_topic(config)).await;
+        Ok(created.map_err(|_| NodeError::Panicked("creating a topic"))??)
+    }
+
+    /// Stops in order: takes no more connections, sends clients elsewhere (GO_AWAY), lets requests in work end for
+    /// at most `grace`, answers parked pulls, saves what is to be saved, and gives the folder back.
+    ///
+    /// # Errors
+    /// [`NodeError::Broker`] if the last snapshots could not be written. Messages are not concerned: what was
+    /// acknowledged is stored.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, the rest happens as if the node had been dropped.
+    pub async fn shutdown(mut self, grace: Duration) -> Result<(), NodeError> {
+        let Some(Running { server, vip, runtimes }) = self.running.take() else {
+            return Ok(());
+        };
+        server.go_away();
+        if let Some(vip) = vip {
+            vip.stop().await;
+        }
+        let drained = async {
+            match Arc::into_inner(server) {
+                Some(server) => server.shutdown(grace).await,
+                None => false,
+            }
+        };
+        // At the same time: parked pulls are answered by the broker, and the server waits for those answers.
+        let (quiet, closed) = tokio::join!(drained, self.broker.shutdown());
+        if !quiet {
+            tracing::warn!("some requests were still in work after {grace:?} and got no answer");
+        }
+        let joined = tokio::task::spawn_blocking(move || runtimes.join()).await;
+        joined.map_err(|_| NodeError::Panicked("ending its threads"))?;
+        Ok(closed?)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        for connection in running.server.connections() {
+            connection.close("the node was dropped");
+        }
+        // The store is closed by whoever lets go of it last; the periodic work would never do so.
+        if let Ok(runtime) = Handle::try_current() {
+            let broker = self.broker.clone();
+            runtime.spawn(async move {
+                if let Err(error) = broker.shutdown().await {
+                    tracing::warn!("the dropped node did not close in order: {error}");
+                }
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+fn local_broker(options: &NodeOptions) -> LocalBroker {
+    LocalBroker {
+        cluster: options.broker.cluster.clone(),
+        name: options.broker.broker_name.clone(),
+        advertised: options.advertise.as_deref().map(Into::into),
+        // Who asked at the VIP port is told the other one.
+        port: options.vip_port.then_some(options.port),
+    }
+}
+
+/// Opens store and broker, on a thread that may wait for the disk.
+async fn open(options: &NodeOptions, name_server: &NameServer) -> Result<Broker, NodeError> {
+    let mut broker = options.broker.clone();
+    broker.advertised = match &options.advertise {
+        Some(address) => Some(resolve(address).await?),
+        None => None,
+    };
+    let storage: Arc<dyn Storage> = match options.place {
+        Place::Memory => Arc::new(MemoryStorage::new()),
+        Place::Folder(_) => Arc::new(RealStorage),
+    };
+    let topics =
+        Arc::new(Topics { name_server: name_server.clone(), broker_name: broker.broker_name.to_string() });
+    let store = options.store_options();
+    let clock = Arc::new(SystemClock::default());
+    let opened =
+        tokio::task::spawn_blocking(move || Broker::open(broker, store, storage, clock, topics)).await;
+    Ok(opened.map_err(|_| NodeError::Panicked("opening its store"))??)
+}
+
+async fn listen(
+    options: NodeOptions,
+    name_server: &NameServer,
+    broker: &Broker,
+) -> Result<(SocketAddr, Running), NodeError> {
+    let runtimes = Runtimes::start(options.threads)?;
+    let mut server = options.server;
+    server.runtimes = runtimes.handles();
+    server.listener = Some(Arc::new(Closes {
+        name_server: name_server.clone(),
+        broker: broker.clone(),
+        next: server.listener.take(),
+    }));
+    // An address of IPv6 needs its brackets in front of a port.
+    let addr = match options.host.contains(':') && !options.host.starts_with('[') {
+        true => format!("[{}]:{}", options.host, options.port),
+        false => format!("{}:{}", options.host, options.port),
+    };
+    let server = Arc::new(Server::bind(&addr, own::router(name_server, broker), server).await?);
+    let vip = match options.vip_port {
+        true => Some(Vip::start(&server).await?),
+        false => None,
+    };
+    let addr = server.local_addr();
+    Ok((addr, Running { server, vip, runtimes }))
+}
+
+async fn resolve(address: &str) -> Result<SocketAddr, NodeError> {
+    let failed = |source| NodeError::Advertise { address: address.to_owned(), source };
+    let mut found = tokio::net::lookup_host(address).await.map_err(failed)?;
+    found.next().ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))
+}
