@@ -15,7 +15,7 @@ use std::{
 use bytes::BytesMut;
 use rocketwire_protocol::{Command, frame};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -181,6 +181,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Reads once. `None`: nothing is there. `Some(true)`: the buffer was filled, there may be more.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
+        if self.input.capacity() == 0 {
+            return self.read_after_idling(cx);
+        }
         if self.input.capacity() - self.input.len() < READ / 4 {
             let missing = frame::announced_len(&self.input)
                 .map_or(0, |len| (len as usize).saturating_sub(self.input.len()));
@@ -192,6 +195,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             Poll::Pending => Ok(None),
             Poll::Ready(Ok(0)) => Err(CloseCause::Peer),
             Poll::Ready(Ok(n)) => Ok(Some(n == room)),
+            Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
+        }
+    }
+
+    /// The first read of a connection that gave its buffer back: it gets one only if something is there.
+    fn read_after_idling(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
+        let mut few = [0; 512];
+        let mut few = ReadBuf::new(&mut few);
+        match Pin::new(&mut self.io).poll_read(cx, &mut few) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Ok(())) if few.filled().is_empty() => Err(CloseCause::Peer),
+            Poll::Ready(Ok(())) => {
+                self.input.reserve(READ);
+                self.input.extend_from_slice(few.filled());
+                Ok(Some(few.remaining() == 0))
+            }
             Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
         }
     }
