@@ -141,15 +141,27 @@ def shared_group(first, second, count):
     return try_it
 
 
+def pop(consumer, count):
+    """A push consumer that takes messages by POP: the broker, not the client, shares out the queues."""
+    def try_it(run, topic):
+        group = "g_" + topic + "_" + consumer
+        printed = mqadmin(run, JAVA5, *("setConsumeMode -b %s -t %s -g %s -m POP -q 8" % (run.server.broker, topic, group)).split())
+        if "success" not in printed:
+            raise Failure("setConsumeMode: " + " ".join(printed.split())[:400])
+        send(run, topic, "go", count)
+        return receive(run, topic, consumer, range(count), set="clientRebalance=false")[1]
+    return try_it
+
+
 def transaction(producer, consumer, count):
     """Of three messages one is committed, one rolled back, and one left to the broker's check, which commits it."""
     expected = [i for i in range(count) if i % 3 != 1]
 
     def try_it(run, topic):
         sender = run.peers[producer]
-        process = sender.start(run, "produce", [topic, count], {"mode": "tx", "linger": run.check_seconds, "group": "p_" + topic,
+        process = sender.start(run, "produce", [topic, count], {"mode": "tx", "linger": run.server.check_seconds, "group": "p_" + topic,
                                                                 "timeout": 30})
-        _, remark = receive(run, topic, consumer, expected, timeout=run.check_seconds + 30, linger=8)
+        _, remark = receive(run, topic, consumer, expected, timeout=run.server.check_seconds + 30, linger=8)
         checks = sender.result(run, process).notes.get("txChecks", 0)
         if checks < count // 3:
             raise Failure("%d checks for %d undecided transactions" % (checks, count // 3))
@@ -260,6 +272,8 @@ def all_cases():
         add("Sending", "one-way", name, exchange(name, "go", 100, produce={"mode": "oneway", "linger": 1}))
     add("Sending", "fifty at a time", "node", exchange("node", "cpp", 500, produce={"mode": "parallel"}), create=True)
     add("Sending", "trace on", "java5", exchange("java5", "java5", 50, produce={"trace": "true"}, consume={"trace": "true"}))
+    for name in ["java5", "java4b"]:
+        add("Sending", "VIP channel", name, exchange(name, "go", 50, produce={"set": "vipChannelEnabled=true"}))
     for name in ["java5", "java4b", "go", "node", "cpp"]:
         add("Sending", "delay level 1", name, both_at_once(name, "go", 20, {"mode": "delay", "level": 1}, {}, delayed(1)),
             create=True, seconds=8)
@@ -286,6 +300,8 @@ def all_cases():
         add("Receiving", "broadcast", name, broadcast(name, 100, {"set": "messageModel=BROADCASTING"}), create=True, seconds=10)
     for name in ["go", "node", "cpp"]:
         add("Receiving", "broadcast", name, broadcast(name, 100, {"mode": "broadcast"}), create=True, seconds=10)
+    add("Receiving", "POP", "java5", pop("java5", 300), create=True, seconds=15,
+        unsupported={"apache4": "4.9 has no POP for Java's push consumer 5.3.3"})
     add("Receiving", "one group of two", "go and java4", shared_group("go", "java4", 1000), create=True, seconds=45)
 
     for asker, replier in [("java5", "java5"), ("java4b", "go"), ("go", "java4")]:

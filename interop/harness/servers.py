@@ -37,6 +37,7 @@ class Node:
     """`rocketwire serve`: name server and broker on one port."""
 
     name = "rocketwire"
+    check_seconds = 45  # until an undecided transaction has been checked for certain: older than 6 s, looked at every 30 s
 
     def __init__(self, binary, processes, folder):
         self.binary, self.processes, self.folder = binary, processes, folder
@@ -44,7 +45,7 @@ class Node:
         self.title = " ".join(version.split())
 
     def start(self):
-        port = free_port()
+        port = free_port(near=(-2,))
         self.namesrv = self.broker = "127.0.0.1:%d" % port
         os.makedirs(self.folder, exist_ok=True)
         command = [self.binary, "serve", "--data", os.path.join(self.folder, "data"), "--host", "127.0.0.1", "--port", port]
@@ -67,6 +68,7 @@ class Node:
 class Apache:
     """Apache's own two servers, from their Maven artifacts."""
 
+    check_seconds = 25
     # Rolled-back transactions are forgotten in time to be checked for; the checks come soon enough to be waited for.
     CONFIGURATION = ("transactionTimeOut=6000\ntransactionCheckInterval=4000\ntransactionOpBatchInterval=1000\n"
                      "enablePropertyFilter=true")
