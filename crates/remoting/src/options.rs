@@ -1,6 +1,6 @@
 //! Every limit of a connection, a client and a server, with Java's name and default.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use rocketwire_protocol::{Encoding, LanguageCode, Limits, Version};
 
@@ -115,9 +115,54 @@ pub struct ServerOptions {
     pub backlog: u32,
     /// Runtimes that connections are handed to in turn. Default none: the one that `bind` is called on.
     pub runtimes: Vec<tokio::runtime::Handle>,
+    /// Who may speak for others by a PROXY protocol header, version 1 or 2: networks as `10.0.0.0/8`, or single
+    /// addresses. Default nobody. Java takes the header from anyone, and with it any source address.
+    pub proxy_from: Vec<Network>,
+    /// How long a connection of `proxy_from` may take to its first twelve bytes and the whole header. Default 10 s.
+    pub proxy_timeout: Duration,
     /// Told of accepts and closes. Called on connection tasks: must not block.
     pub listener: Option<Arc<dyn ConnectionListener>>,
 }
+
+/// Addresses that share their first bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether `ip` is one of them.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let same = |a: u128, b: u128, all: u8| {
+            let rest = u32::from(all - self.bits);
+            a.checked_shr(rest).unwrap_or(0) == b.checked_shr(rest).unwrap_or(0)
+        };
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+/// `10.0.0.0/8`, `::1`.
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Network, InvalidNetwork> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let address: IpAddr = address.parse().map_err(|_| InvalidNetwork)?;
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(all), str::parse).map_err(|_| InvalidNetwork)?;
+        if bits > all { Err(InvalidNetwork) } else { Ok(Network { address, bits }) }
+    }
+}
+
+/// A text that is no network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a network is an IP address with an optional prefix length, e.g. 10.0.0.0/8")]
+pub struct InvalidNetwork;
 
 impl Default for ServerOptions {
     fn default() -> Self {
@@ -127,7 +172,32 @@ impl Default for ServerOptions {
             max_connections_per_ip: 4_096,
             backlog: 1024,
             runtimes: Vec::new(),
+            proxy_from: Vec::new(),
+            proxy_timeout: Duration::from_secs(10),
             listener: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_by_their_prefix() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.200.1.1", "11.0.0.1"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+            ("0.0.0.0/0", "8.8.8.8", "::1"),
+            ("2001:db8::/32", "2001:db8:1::1", "2001:db9::1"),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", "::ffff:9.1.1.1"),
+        ] {
+            let parsed: Network = network.parse().unwrap();
+            assert!(parsed.contains(inside.parse().unwrap()), "{network} {inside}");
+            assert!(!parsed.contains(outside.parse().unwrap()), "{network} {outside}");
+        }
+        for bad in ["", "x", "10.0.0.0/33", "::/129", "10.0.0.0/"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
     }
 }

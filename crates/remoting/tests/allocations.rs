@@ -1,6 +1,6 @@
 //! What a request costs in allocations, both ends together, once everything is warm.
 
-#![allow(clippy::unwrap_used)] // tests may
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // tests may
 
 use std::{alloc::System, time::Duration};
 

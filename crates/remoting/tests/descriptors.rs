@@ -1,6 +1,6 @@
 //! Running out of file descriptors, and what an idle connection costs. One test: the limits are the process's.
 
-#![allow(clippy::unwrap_used)] // tests may
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // tests may
 
 use std::{alloc::System, sync::atomic::Ordering::SeqCst, time::Duration};
 

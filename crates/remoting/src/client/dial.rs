@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -115,11 +116,11 @@ pub(super) fn adopt<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     remote: SocketAddr,
     local: SocketAddr,
 ) -> Connection {
-    let shared = Shared::new(inner.endpoint.clone(), remote, local, 0);
+    let shared = Shared::new(inner.endpoint.clone(), remote, local, Vec::new(), 0);
     let connection = Connection::new(shared.clone());
     let (inner, addr, this) = (Arc::downgrade(inner), addr.to_owned(), connection.clone());
     tokio::spawn(async move {
-        connection::run(io, shared).await;
+        connection::run(io, BytesMut::new(), shared).await;
         if let Some(inner) = inner.upgrade() {
             inner.table.closed(&addr, &this);
         }

@@ -37,9 +37,15 @@ impl Connection {
         self.0.id
     }
 
-    /// The peer's address.
+    /// The peer's address; behind a trusted load balancer the client's.
     pub fn remote_addr(&self) -> SocketAddr {
         self.0.remote
+    }
+
+    /// What a PROXY protocol header said, under Java's names: `proxy_protocol_addr`, `proxy_protocol_port`,
+    /// `proxy_protocol_server_addr`, `proxy_protocol_server_port`, `proxy_protocol_tlv_0x..`.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.0.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// This side's address: for a server, the one that the client dialled.

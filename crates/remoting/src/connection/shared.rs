@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) id: u64,
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// What a PROXY header said besides the address.
+    pub(crate) attributes: Vec<(String, String)>,
     pub(crate) endpoint: Arc<Endpoint>,
     lane: usize,
     runtime: Handle,
@@ -127,6 +129,7 @@ impl Shared {
         endpoint: Arc<Endpoint>,
         remote: SocketAddr,
         local: SocketAddr,
+        attributes: Vec<(String, String)>,
         lane: usize,
     ) -> Arc<Shared> {
         let in_flight = InFlight::new(endpoint.options.max_in_flight);
@@ -135,6 +138,7 @@ impl Shared {
             id: endpoint.next_id.fetch_add(1, Ordering::Relaxed),
             remote,
             local,
+            attributes,
             endpoint,
             lane,
             runtime: Handle::current(),

@@ -37,7 +37,13 @@ const TICK: Duration = Duration::from_millis(10);
 const SHRINK: Duration = Duration::from_secs(1);
 
 /// Runs a connection until it closes.
-pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(io: T, shared: Arc<Shared>) -> Arc<CloseCause> {
+///
+/// `input`: bytes that were read already.
+pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
+    io: T,
+    input: BytesMut,
+    shared: Arc<Shared>,
+) -> Arc<CloseCause> {
     let connection = Connection::new(shared.clone());
     let endpoint = shared.endpoint.clone();
     endpoint.emit(ConnectionEvent::Active(connection.clone()));
@@ -47,7 +53,8 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(io: T, shared: Arc<Sh
         io,
         connection: connection.clone(),
         shared: &shared,
-        input: BytesMut::new(),
+        unread: !input.is_empty(),
+        input,
         out: Vec::new(),
         written: 0,
         answers: Vec::new(),
@@ -88,6 +95,8 @@ struct Task<'a, T> {
     connection: Connection,
     shared: &'a Arc<Shared>,
     input: BytesMut,
+    /// The input came with the connection and has not been looked at.
+    unread: bool,
     /// Being written: `out[written..]` is left.
     out: Vec<u8>,
     written: usize,
@@ -155,6 +164,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
     /// One round of writing, reading and handling; whether anything happened.
     fn work(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseCause> {
         let mut worked = self.write(cx)?;
+        if std::mem::take(&mut self.unread) {
+            worked = true;
+            self.handle_frames(cx)?;
+        }
         if self.may_read() {
             for _ in 0..READS {
                 let Some(filled) = self.read(cx)? else { break };

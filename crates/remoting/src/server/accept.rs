@@ -2,18 +2,22 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream},
     runtime::Handle,
 };
 
-use super::Inner;
+use super::{
+    Inner,
+    proxy_protocol::{self, Origin, Parsed},
+};
 use crate::connection::{self, Connection, Shared};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -61,36 +65,95 @@ fn hand_over(stream: TcpStream, runtime: &Handle, lane: usize, inner: &Arc<Inner
 
 fn spawn(stream: TcpStream, lane: usize, inner: &Arc<Inner>) {
     // A client that is gone already.
-    let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
-        return;
-    };
+    let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
     // Small frames must not wait for each other's acknowledgements.
     let _ = stream.set_nodelay(true);
-    serve(stream, remote, local, lane, inner);
+    let Some(seat) = Seat::take(remote, inner) else { return };
+    if inner.options.proxy_from.iter().any(|network| network.contains(remote.ip())) {
+        tokio::spawn(serve_proxied(stream, remote, local, lane, seat));
+    } else {
+        serve(stream, BytesMut::new(), remote, local, Vec::new(), lane, seat);
+    }
 }
 
-/// Starts the task of a connection, unless there are too many.
-pub(super) fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    io: T,
-    remote: SocketAddr,
-    local: SocketAddr,
-    lane: usize,
-    inner: &Arc<Inner>,
-) -> Option<Connection> {
-    if !inner.admit(remote.ip()) {
+/// A place among the connections that may be open, until it drops.
+pub(super) struct Seat {
+    inner: Arc<Inner>,
+    ip: IpAddr,
+    id: Option<u64>,
+}
+
+impl Seat {
+    pub(super) fn take(remote: SocketAddr, inner: &Arc<Inner>) -> Option<Seat> {
+        if inner.admit(remote.ip()) {
+            return Some(Seat { inner: inner.clone(), ip: remote.ip(), id: None });
+        }
         let refused = inner.endpoint.counters.connections_refused.fetch_add(1, Ordering::Relaxed) + 1;
         if refused.is_power_of_two() {
             tracing::warn!(peer = %remote, "too many connections, closing the new one ({refused} refused so far)");
         }
-        return None;
+        None
     }
-    let shared = Shared::new(inner.endpoint.clone(), remote, local, lane);
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.inner.gone(self.id, self.ip);
+    }
+}
+
+/// Reads the header of a load balancer, if there is one, and serves whom it speaks for.
+async fn serve_proxied(mut stream: TcpStream, peer: SocketAddr, local: SocketAddr, lane: usize, seat: Seat) {
+    let limit = seat.inner.options.proxy_timeout;
+    let mut input = BytesMut::with_capacity(512);
+    let header = async {
+        loop {
+            match proxy_protocol::parse(&input) {
+                Parsed::More => {}
+                Parsed::Absent => return Ok(Origin::default()),
+                Parsed::Header(len, origin) => {
+                    input.advance(len);
+                    return Ok(origin);
+                }
+                Parsed::Malformed(why) => return Err(why),
+            }
+            if stream.read_buf(&mut input).await.unwrap_or(0) == 0 {
+                return Err("the connection ended first");
+            }
+        }
+    };
+    match tokio::time::timeout(limit, header).await {
+        Ok(Ok(origin)) => {
+            serve(stream, input, origin.source.unwrap_or(peer), local, origin.attributes, lane, seat);
+        }
+        Ok(Err(why)) => {
+            seat.inner.endpoint.counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%peer, "connection closed: bad PROXY header: {why}");
+        }
+        Err(_) => {
+            seat.inner.endpoint.counters.stalled.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%peer, "connection closed: no whole PROXY header within {limit:?}");
+        }
+    }
+}
+
+/// Starts the task of a connection.
+pub(super) fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    io: T,
+    input: BytesMut,
+    remote: SocketAddr,
+    local: SocketAddr,
+    attributes: Vec<(String, String)>,
+    lane: usize,
+    mut seat: Seat,
+) -> Connection {
+    let shared = Shared::new(seat.inner.endpoint.clone(), remote, local, attributes, lane);
     let connection = Connection::new(shared.clone());
-    inner.opened(connection.clone());
-    let (inner, this) = (inner.clone(), connection.clone());
+    seat.id = Some(connection.id());
+    seat.inner.opened(connection.clone());
     tokio::spawn(async move {
-        connection::run(io, shared).await;
-        inner.gone(this.id(), remote.ip());
+        connection::run(io, input, shared).await;
+        drop(seat);
     });
-    Some(connection)
+    connection
 }

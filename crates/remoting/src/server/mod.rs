@@ -1,6 +1,7 @@
 //! Listens, hands connections to their tasks, and stops in an orderly way.
 
 mod accept;
+mod proxy_protocol;
 
 use std::{
     collections::HashMap,
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpSocket,
@@ -95,7 +97,8 @@ impl Server {
         remote: SocketAddr,
         local: SocketAddr,
     ) -> Option<Connection> {
-        accept::serve(io, remote, local, 0, &self.inner)
+        let seat = accept::Seat::take(remote, &self.inner)?;
+        Some(accept::serve(io, BytesMut::new(), remote, local, Vec::new(), 0, seat))
     }
 
     /// From now on answers clients of 5.3.2 and later GO_AWAY, which then ask elsewhere, and goes on serving
@@ -163,9 +166,11 @@ impl Inner {
     }
 
     /// The connection that [`Inner::admit`] counted is gone.
-    pub(crate) fn gone(&self, id: u64, ip: IpAddr) {
+    pub(crate) fn gone(&self, id: Option<u64>, ip: IpAddr) {
         let mut open = self.lock();
-        open.connections.remove(&id);
+        if let Some(id) = id {
+            open.connections.remove(&id);
+        }
         if let Some(here) = open.per_ip.get_mut(&ip) {
             *here -= 1;
             if *here == 0 {

@@ -213,3 +213,42 @@ async fn connections_are_handed_to_the_runtimes_in_turn() {
     server.shutdown(LONG).await;
     runtimes.into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
 }
+
+// spec: remoting S3 S4 S6
+#[tokio::test]
+async fn a_listed_balancer_speaks_for_its_clients_and_others_do_not() {
+    let who = processor_fn(|request| {
+        let connection = request.connection();
+        let text =
+            format!("{} {:?}", connection.remote_addr(), connection.attribute("proxy_protocol_tlv_0xea"));
+        Command::response(ResponseCode::SUCCESS).with_body(text).into()
+    });
+    let router = || echo_router().route(RequestCode(1), who.clone(), Lane::inline());
+    let mut options = ServerOptions::default();
+    options.proxy_from = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::bind("127.0.0.1:0", router(), options).await.unwrap();
+    let golden =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x12\x0a\x09\x08\x07\x0a\0\0\x01\x15\xb3\x26\x94\xea\0\x03vpc";
+    let mut frame = Vec::new();
+    rocketwire_protocol::frame::encode(&Command::request(RequestCode(1)), Encoding::Json, &mut frame)
+        .unwrap();
+
+    let mut peer = Peer::dial(&server).await;
+    peer.write(&[&golden[..], &frame].concat()).await;
+    assert_eq!(peer.request().await.body, "10.9.8.7:5555 Some(\"vpc\")");
+
+    let mut plain = Peer::dial(&server).await;
+    plain.write(&frame).await;
+    let own = plain.stream.local_addr().unwrap();
+    assert_eq!(plain.request().await.body, format!("{own} None"));
+
+    let mut bad = Peer::dial(&server).await;
+    bad.write(b"PROXY TCP4 nonsense\r\n").await;
+    assert!(bad.is_closed().await);
+    until(|| server.connections().len() == 2).await;
+
+    let server = serve(router()).await;
+    let mut unlisted = Peer::dial(&server).await;
+    unlisted.write(&[&golden[..], &frame].concat()).await;
+    assert!(unlisted.is_closed().await);
+}
