@@ -1,0 +1,180 @@
+//! Handlers side by side: the usual way to consume (spec client F.8).
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rocketwire_protocol::{body::CMResult, body::ConsumeMessageDirectlyResult, message::MessageExt};
+use tokio::time::Instant;
+
+use super::{
+    ConsumeResult, OrderlyResult,
+    core::{ActiveQueue, PushCore},
+    handler::Handler,
+    send_back::send_back,
+    work::Batch,
+};
+use crate::identity::now_ms;
+
+/// Pause before a message that could not be sent back comes again (Java: 5 s).
+const LOCAL_RETRY: Duration = Duration::from_secs(5);
+/// The level that a message goes back with whose handler takes too long.
+const EXPIRED_LEVEL: i32 = 3;
+/// Messages of a queue that one scan sends back at the most.
+const EXPIRED_PER_SCAN: usize = 16;
+
+/// Starts the workers and the scan for handlers that hang.
+pub(crate) fn spawn(core: &Arc<PushCore>) {
+    for _ in 0..core.options.concurrency {
+        core.handling.spawn(work(core.clone()));
+    }
+    core.handling.spawn(scan_expired(core.clone()));
+}
+
+async fn work(core: Arc<PushCore>) {
+    while let Some(batch) = core.work.next().await {
+        consume(&core, batch).await;
+        core.work.finished();
+    }
+}
+
+async fn consume(core: &Arc<PushCore>, batch: Batch) {
+    let Batch { queue, messages } = batch;
+    if queue.is_dropped() {
+        return;
+    }
+    let messages: Vec<Arc<MessageExt>> = {
+        let mut state = queue.state();
+        let now = std::time::Instant::now();
+        messages.into_iter().filter(|message| state.start(message.queue_offset, now)).collect()
+    };
+    if messages.is_empty() {
+        return;
+    }
+    let result = call(core, &messages).await;
+    queue.last_consume_ms.store(now_ms(), Ordering::Relaxed);
+    settle(core, &queue, messages, result).await;
+}
+
+/// What the handler says; a panic, and a body that nobody can read, mean later.
+async fn call(core: &PushCore, messages: &[Arc<MessageExt>]) -> ConsumeResult {
+    let Handler::Concurrent(handler) = &core.handler else { return ConsumeResult::ReconsumeLater };
+    if messages.iter().any(|message| message.sys_flag.is_compressed()) {
+        return ConsumeResult::ReconsumeLater;
+    }
+    match handler.clone().handle(messages.to_vec()).await {
+        Ok(result) => result,
+        Err(panic) => {
+            let id = messages.first().map(|message| message.msg_id()).unwrap_or_default();
+            tracing::error!(group = &*core.group, id, %panic, "the handler panicked; the message comes again");
+            ConsumeResult::ReconsumeLater
+        }
+    }
+}
+
+/// Sends back what failed, takes the rest out of the process queue and notes how far the queue is done.
+async fn settle(
+    core: &Arc<PushCore>,
+    active: &Arc<ActiveQueue>,
+    messages: Vec<Arc<MessageExt>>,
+    result: ConsumeResult,
+) {
+    let (done, level) = result.split(messages.len());
+    core.counts.ok.fetch_add(done as u64, Ordering::Relaxed);
+    core.counts.failed.fetch_add((messages.len() - done) as u64, Ordering::Relaxed);
+    let mut finished: Vec<i64> = messages.iter().take(done).map(|message| message.queue_offset).collect();
+    let mut again = Vec::new();
+    for message in messages.into_iter().skip(done) {
+        if !core.is_clustering() {
+            tracing::warn!(
+                group = &*core.group,
+                id = message.msg_id(),
+                "broadcasting: the message failed and is dropped"
+            );
+            finished.push(message.queue_offset);
+        } else if send_back(core, &message, level).await {
+            finished.push(message.queue_offset);
+        } else {
+            again.push(message);
+        }
+    }
+    if !again.is_empty() {
+        later(core, active, again);
+    }
+    let commit = active.state().remove(finished);
+    active.room.notify_one();
+    if let Some(offset) = commit
+        && !active.is_dropped()
+    {
+        core.offsets.update(&active.queue, offset, true);
+    }
+}
+
+/// Neither the broker nor the retry topic took the messages: they come again here, and stay unfinished until then.
+fn later(core: &Arc<PushCore>, active: &Arc<ActiveQueue>, messages: Vec<Arc<MessageExt>>) {
+    let once_more = |message: Arc<MessageExt>| {
+        let mut message = Arc::unwrap_or_clone(message);
+        message.reconsume_times += 1;
+        Arc::new(message)
+    };
+    let messages = messages.into_iter().map(once_more).collect();
+    let (core, active) = (core.clone(), active.clone());
+    let mut stop = core.fetching.stop_signal();
+    let handling = core.clone();
+    handling.handling.spawn(async move {
+        // Stopped early: the messages are not committed, so whoever gets the queue gets them.
+        if stop.sleep(LOCAL_RETRY).await {
+            core.work.push(Batch { queue: active, messages });
+        }
+    });
+}
+
+/// Messages whose handler takes longer than the option says are sent back, so that they do not hold up the offset.
+async fn scan_expired(core: Arc<PushCore>) {
+    let mut stop = core.fetching.stop_signal();
+    while stop.sleep(core.options.consume_timeout).await {
+        for active in core.queues() {
+            let now = std::time::Instant::now();
+            let expired = active.state().expired(core.options.consume_timeout, EXPIRED_PER_SCAN, now);
+            for (offset, message) in expired {
+                if send_back(&core, &message, EXPIRED_LEVEL).await {
+                    tracing::warn!(
+                        id = message.msg_id(),
+                        "the handler takes too long; the message comes again"
+                    );
+                    let commit = active.state().remove([offset]);
+                    if let Some(offset) = commit {
+                        core.offsets.update(&active.queue, offset, true);
+                    }
+                    active.room.notify_one();
+                }
+            }
+        }
+    }
+}
+
+/// CONSUME_MESSAGE_DIRECTLY: the handler gets a message at once, whatever the offsets say.
+pub(crate) async fn consume_directly(core: &PushCore, message: MessageExt) -> ConsumeMessageDirectlyResult {
+    let begun = Instant::now();
+    let batch = vec![Arc::new(message)];
+    let (result, remark) = match &core.handler {
+        Handler::Concurrent(handler) => match handler.clone().handle(batch).await {
+            Ok(result) if result.split(1).0 == 1 => (CMResult::Success, None),
+            Ok(_) => (CMResult::Later, None),
+            Err(panic) => (CMResult::ThrowException, Some(panic)),
+        },
+        Handler::Orderly(handler) => match handler.clone().handle(batch).await {
+            Ok(OrderlyResult::Success) => (CMResult::Success, None),
+            Ok(_) => (CMResult::Later, None),
+            Err(panic) => (CMResult::ThrowException, Some(panic)),
+        },
+    };
+    ConsumeMessageDirectlyResult {
+        auto_commit: true,
+        consume_result: Some(result),
+        order: core.is_orderly(),
+        remark: remark.map(Into::into),
+        spent_time_mills: i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX),
+    }
+}

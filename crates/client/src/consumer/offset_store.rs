@@ -1,0 +1,159 @@
+//! Offsets of a consumer: in memory, and from time to time at the broker or in a file (spec client F.11).
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rocketwire_protocol::body::MessageQueue;
+use tokio::time::Instant;
+
+use crate::{
+    RequestError,
+    client::Inner,
+    offsets::{OffsetTable, local_file},
+};
+
+/// Where a consumer stands.
+pub(crate) struct OffsetStore {
+    table: Mutex<OffsetTable>,
+    /// Broadcasting: every client has its own offsets, in this file.
+    file: Option<PathBuf>,
+}
+
+impl OffsetStore {
+    /// Offsets at the brokers.
+    pub(crate) fn broker() -> OffsetStore {
+        OffsetStore { table: Mutex::default(), file: None }
+    }
+
+    /// Offsets in a file.
+    pub(crate) fn file(path: PathBuf) -> Result<OffsetStore, RequestError> {
+        let mut table = OffsetTable::default();
+        for (queue, offset) in local_file::load(&path)? {
+            table.update(&queue, offset, false);
+        }
+        table.take_dirty();
+        Ok(OffsetStore { table: Mutex::new(table), file: Some(path) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OffsetTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The offset in memory.
+    pub(crate) fn read(&self, queue: &MessageQueue) -> Option<i64> {
+        self.lock().read(queue)
+    }
+
+    /// The offset that is stored; `None` if there is none.
+    pub(crate) async fn stored(
+        &self,
+        client: &Inner,
+        group: &str,
+        queue: &MessageQueue,
+    ) -> Result<Option<i64>, RequestError> {
+        if self.file.is_some() {
+            return Ok(self.read(queue));
+        }
+        let address = client.queue_address(queue).await?;
+        client.broker(&address).committed(group, queue).await
+    }
+
+    pub(crate) fn update(&self, queue: &MessageQueue, offset: i64, increase_only: bool) {
+        self.lock().update(queue, offset, increase_only);
+    }
+
+    pub(crate) fn freeze(&self, queue: &MessageQueue, offset: i64) {
+        self.lock().freeze(queue, offset);
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<(MessageQueue, i64)> {
+        self.lock().snapshot()
+    }
+
+    /// Forgets queues that belong to others now. A file keeps them: nobody else does.
+    pub(crate) fn retain(&self, assigned: impl Fn(&MessageQueue) -> bool) {
+        if self.file.is_none() {
+            self.lock().retain(assigned);
+        }
+    }
+
+    /// Stores one queue's offset and forgets it.
+    pub(crate) async fn persist_and_forget(&self, client: &Inner, group: &str, queue: &MessageQueue) {
+        let offset = self.read(queue);
+        if let Some(offset) = offset {
+            if self.file.is_some() {
+                self.save();
+                return;
+            }
+            self.commit_oneway(client, group, queue, offset).await;
+        }
+        self.lock().remove(queue);
+    }
+
+    /// Stores what changed, or `all`, without waiting for answers.
+    pub(crate) async fn persist(&self, client: &Inner, group: &str, all: bool) {
+        let changed = self.lock().take_dirty();
+        if self.file.is_some() {
+            if !changed.is_empty() {
+                self.save();
+            }
+            return;
+        }
+        let offsets = if all { self.snapshot() } else { changed };
+        for (queue, offset) in offsets {
+            self.commit_oneway(client, group, &queue, offset).await;
+        }
+    }
+
+    /// Stores what is not stored yet and waits for the answers; how many queues failed.
+    pub(crate) async fn flush(&self, client: &Inner, group: &str, deadline: Instant) -> usize {
+        if self.file.is_some() {
+            return usize::from(!self.save());
+        }
+        // Offsets that went out without an answer may be lost with their connection, so all go once more.
+        self.lock().take_dirty();
+        let mut failed = 0;
+        for (queue, offset) in self.snapshot() {
+            let commit = async {
+                let address = client.queue_address(&queue).await?;
+                client.broker(&address).commit(group, &queue, offset).await
+            };
+            match tokio::time::timeout_at(deadline, commit).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%queue, offset, %error, "the offset is not committed");
+                    self.lock().mark_dirty(&queue);
+                    failed += 1;
+                }
+                Err(_) => {
+                    self.lock().mark_dirty(&queue);
+                    failed += 1;
+                }
+            }
+        }
+        failed
+    }
+
+    async fn commit_oneway(&self, client: &Inner, group: &str, queue: &MessageQueue, offset: i64) {
+        let address = client.queue_address(queue).await;
+        let sent = match &address {
+            Ok(address) => client.broker(address).commit_oneway(group, queue, offset).await,
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%queue, offset, %error, "the offset is not committed yet");
+            self.lock().mark_dirty(queue);
+        }
+    }
+
+    fn save(&self) -> bool {
+        let Some(path) = &self.file else { return true };
+        let saved = local_file::save(path, self.snapshot());
+        if let Err(error) = &saved {
+            tracing::error!(%error, "offsets are not saved");
+        }
+        saved.is_ok()
+    }
+}
