@@ -51,6 +51,7 @@ mod connection;
 mod dispatch;
 mod error;
 mod options;
+mod planted;
 mod server;
 mod sniff;
 

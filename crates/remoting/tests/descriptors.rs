@@ -8,7 +8,7 @@ use rocketwire_protocol::{Command, RequestCode, ResponseCode};
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions, processor_fn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -20,6 +20,7 @@ const LONG: Duration = Duration::from_secs(30);
 async fn an_idle_connection_is_cheap_and_a_server_outlives_having_no_descriptors() {
     let before = getrlimit(Resource::Nofile);
     idle_connections_give_their_buffers_back().await;
+    an_announced_length_is_no_memory().await;
     a_server_without_descriptors_recovers(before).await;
 }
 
@@ -60,6 +61,26 @@ async fn idle_connections_give_their_buffers_back() {
     // Both ends, the client of each, and the tables.
     until(|| held() < 8 << 10).await;
     println!("an idle connection holds {} bytes, both ends with their tables", held());
+}
+
+/// Each announces a frame just within the limit and sends the first bytes of it.
+async fn an_announced_length_is_no_memory() {
+    const CONNECTIONS: usize = 50;
+    let server = serve().await;
+    let region = Region::new(GLOBAL);
+    let mut peers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut peer = TcpStream::connect(server.local_addr()).await.unwrap();
+        let mut begun = vec![0x00, 0xff, 0xff, 0xfc, 0x01, 0x00, 0x00, 0x15];
+        begun.resize(50_000, 0);
+        peer.write_all(&begun).await.unwrap();
+        peers.push(peer);
+    }
+    until(|| server.connections().len() == CONNECTIONS).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let change = region.change();
+    let held = change.bytes_allocated.saturating_sub(change.bytes_deallocated) / CONNECTIONS;
+    assert!((50_000..256 << 10).contains(&held), "{held} bytes for 50,000 that came");
 }
 
 async fn a_server_without_descriptors_recovers(before: Rlimit) {

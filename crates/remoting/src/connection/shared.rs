@@ -13,7 +13,7 @@ use rocketwire_protocol::{Command, Encoding, Flag, ResponseCode, frame, rpc::InF
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::{ConnectionEvent, ConnectionListener, Router, looker::Looker};
-use crate::{CloseCause, ConnectionOptions, RpcError, dispatch::Return, error};
+use crate::{CloseCause, ConnectionOptions, RpcError, dispatch::Return, error, planted::planted};
 
 /// What all connections of one client or server have in common.
 pub(crate) struct Endpoint {
@@ -243,7 +243,7 @@ impl Shared {
             return Err(RpcError::TooManyRequests { addr: self.addr(), limit: self.options().max_pending });
         }
         // Some peers answer all the same: that answer must end no call.
-        let opaque = state.in_flight.stray();
+        let opaque = if planted("one-way under a call's opaque") { 0 } else { state.in_flight.stray() };
         self.encode_limited(&command, opaque, self.options().encoding, &mut state.out)
             .map_err(|source| RpcError::Encode { addr: self.addr(), source })?;
         let sleeper = state.sleeper.take();

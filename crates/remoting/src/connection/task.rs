@@ -23,7 +23,7 @@ use super::{
     Connection, ConnectionEvent,
     shared::{CallEnd, Shared},
 };
-use crate::{CloseCause, dispatch::Return, sniff};
+use crate::{CloseCause, dispatch::Return, planted::planted, sniff};
 
 /// Bytes of one read, and of the buffer that frames are cut from.
 const READ: usize = 64 << 10;
@@ -201,7 +201,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             let missing = frame::announced_len(&self.input)
                 .map_or(0, |len| (len as usize).saturating_sub(self.input.len()));
             // Grows by what came, not by what is announced.
-            self.input.reserve(READ.max(missing.min(self.input.len())));
+            let known = if planted("buffer sized by announced length") { missing } else { self.input.len() };
+            self.input.reserve(READ.max(missing.min(known)));
         }
         let room = self.input.capacity() - self.input.len();
         match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
@@ -264,6 +265,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let response = endpoint.router.dispatch(&self.connection, command, shutting_down, cx);
         if let Some(mut response) = response
             && !back.oneway
+            && !(planted("answer dropped when the buffer is full") && self.out.len() > 65_536)
         {
             self.shared.encode_answer(&mut response, back, &mut self.out);
         }
@@ -463,11 +465,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
     }
 
     fn expire_calls(&mut self, now: Instant) {
+        let late = if planted("deadline a second late") { Duration::from_secs(1) } else { Duration::ZERO };
+        let due = (now - late).into_std();
         let mut state = self.shared.lock();
-        if state.in_flight.next_deadline().is_none_or(|deadline| deadline > now.into_std()) {
+        if state.in_flight.next_deadline().is_none_or(|deadline| deadline > due) {
             return;
         }
-        let (expired, wakers) = state.in_flight.expire(now.into_std(), || Err(CallEnd::TimedOut));
+        let (expired, wakers) = state.in_flight.expire(due, || Err(CallEnd::TimedOut));
         drop(state);
         self.shared.endpoint.counters.timeouts.fetch_add(expired as u64, Ordering::Relaxed);
         wakers.into_iter().for_each(Waker::wake);
