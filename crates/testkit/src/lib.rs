@@ -1,1 +1,17 @@
-//! What the tests of the other crates share: golden bytes, a disk that loses power, a scripted peer.
+//! What the tests of the other crates share: golden bytes, a disk that loses power, a clock that is turned by hand.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`SimulatedDisk`] | the store's file system with power cuts, torn writes, errors and a limited size |
+//! | [`ManualClock`] | time that passes when a test says so |
+//! | [`Random`] | numbers from a seed, the same on every machine |
+//!
+//! The golden bytes are files in `golden/`.
+
+mod clock;
+mod disk;
+mod random;
+
+pub use clock::ManualClock;
+pub use disk::{CutReport, Fault, SimulatedDisk};
+pub use random::Random;

@@ -1,13 +1,12 @@
 //! What a store promises while nothing goes wrong.
 
-
 use std::sync::Arc;
 
+use crate::support::{Log, Message, all, memory_store, open, text};
 use rocketwire_store::{
     AppendError, BoundaryType, Bounds, Flush, MemoryStorage, OpenError, ReadLimits, ReadStatus, StoreOptions,
     Wait,
 };
-use crate::support::{Log, Message, all, memory_store, open, text};
 
 #[test]
 fn records_come_back_in_order_with_dense_offsets() {

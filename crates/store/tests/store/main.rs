@@ -2,4 +2,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test binary
 
 mod append;
+mod damage;
+mod power;
 mod support;
+mod world;

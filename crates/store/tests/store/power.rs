@@ -1,0 +1,246 @@
+//! Power cuts: at random, at every operation of a script, in the middle of a recovery, after a kill.
+
+use std::time::Duration;
+
+use rocketwire_store::{Flush, OpenError};
+use rocketwire_testkit::{CutReport, Fault, Random};
+
+use crate::world::World;
+
+/// Cuts of all kinds, counted so that a test that never cuts where it hurts fails.
+#[derive(Debug, Default)]
+struct Tally {
+    cuts: usize,
+    with_unsynced: usize,
+    with_torn: usize,
+    with_reordered: usize,
+    nested: usize,
+    after_kill: usize,
+    acked: u64,
+}
+
+impl Tally {
+    fn add(&mut self, report: CutReport) {
+        self.cuts += 1;
+        self.with_unsynced += usize::from(report.unsynced > 0);
+        self.with_torn += usize::from(report.torn > 0);
+        self.with_reordered += usize::from(report.reordered > 0);
+    }
+}
+
+fn act(world: &mut World, random: &mut Random) {
+    match random.below(100) {
+        0..70 => world.append(random),
+        70..78 => world.clock.advance(Duration::from_millis(random.below(2000))),
+        78..84 => world.save_table(),
+        84..86 => world.clock.advance(crate::world::RETENTION),
+        86..90 => world.retain(),
+        90..92 => world.delete_topic(if random.percent(50) { "orders" } else { "a" }),
+        _ => world.check(),
+    }
+}
+
+/// Opens the store, cutting the power meanwhile now and then.
+fn boot(world: &mut World, random: &mut Random, tally: &mut Tally) {
+    loop {
+        if random.percent(30) {
+            world.disk.fail_at(world.disk.operations() + random.below(12), Fault::PowerCut);
+        }
+        match world.boot() {
+            Ok(()) if world.disk.is_on() => return world.disk.clear_fault(),
+            Ok(()) => panic!("a store opens without power"),
+            Err(OpenError::Io { .. }) => {
+                tally.nested += 1;
+                tally.add(world.disk.power_cycle());
+            }
+            Err(error) => panic!("{error}\n{}", world.disk.journal().join("\n")),
+        }
+    }
+}
+
+/// Some boots of a store with sync flushes, each ended by a cut, a kill or in order.
+fn live(seed: u64, tally: &mut Tally) {
+    let mut random = Random::new(seed);
+    let tail = if random.percent(50) { 0 } else { 4000 };
+    let mut world = World::new(seed, Flush::Sync, 300 + random.below(3000), tail);
+    for _ in 0..6 {
+        boot(&mut world, &mut random, tally);
+        world.check();
+        world.disk.fail_at(world.disk.operations() + random.below(150), Fault::PowerCut);
+        for _ in 0..random.below(40) {
+            act(&mut world, &mut random);
+            if !world.disk.is_on() {
+                break;
+            }
+        }
+        if world.disk.is_on() && random.percent(10) {
+            // A kill loses nothing, and neither does the cut that follows the restart.
+            world.disk.kill();
+            tally.after_kill += 1;
+            boot(&mut world, &mut random, tally);
+            world.check();
+        }
+        if random.percent(10) && world.log().close().is_ok() {
+            world.disk.kill();
+        } else {
+            tally.add(world.disk.power_cycle());
+        }
+        world.log = None;
+    }
+    tally.acked += world.acked;
+}
+
+// spec: client 165
+#[test]
+fn random_cuts_lose_nothing_that_was_acknowledged() {
+    let mut tally = Tally::default();
+    for seed in 0..400 {
+        live(seed, &mut tally);
+    }
+    println!("{tally:?}");
+    assert!(tally.cuts > 2000 && tally.acked > 20_000, "enough happened: {tally:?}");
+    assert!(tally.with_unsynced * 100 > tally.cuts * 60, "cuts meet data that is not flushed: {tally:?}");
+    assert!(tally.with_torn * 100 > tally.cuts * 10, "cuts tear writes: {tally:?}");
+    assert!(tally.with_reordered * 100 > tally.cuts * 5, "cuts keep later and lose earlier ones: {tally:?}");
+    assert!(tally.nested * 100 > tally.cuts * 10, "cuts hit recoveries: {tally:?}");
+    assert!(tally.after_kill > 50, "cuts follow kills: {tally:?}");
+}
+
+/// Some boots of a store with async flushes. What was flushed stays; of the rest an end may be lost, never a middle.
+fn live_async(seed: u64, tally: &mut Tally) -> usize {
+    let mut random = Random::new(seed);
+    let mut world = World::new(seed, Flush::Async, 300 + random.below(3000), 4000);
+    let mut lost = 0;
+    for _ in 0..4 {
+        boot(&mut world, &mut random, tally);
+        world.forgive();
+        world.check();
+        for _ in 0..5 + random.below(20) {
+            world.append(&mut random);
+            if random.percent(20) {
+                world.clock.advance(Duration::from_millis(300));
+            }
+        }
+        if random.percent(30) {
+            world.disk.kill();
+            tally.after_kill += 1;
+            world.boot().unwrap();
+            assert_eq!(world.missing(), 0, "a kill loses nothing");
+            world.check();
+        }
+        if random.percent(50) {
+            assert!(world.flush());
+            // Nothing comes behind the flush, so everything is durable.
+            tally.add(world.disk.power_cycle());
+            boot(&mut world, &mut random, tally);
+            assert_eq!(world.missing(), 0, "what was flushed is not lost");
+        } else {
+            tally.add(world.disk.power_cycle());
+            boot(&mut world, &mut random, tally);
+            lost += world.missing();
+        }
+        world.forgive();
+        world.check();
+        world.disk.kill();
+    }
+    tally.acked += world.acked;
+    lost
+}
+
+#[test]
+fn with_async_flushes_a_cut_loses_an_end_and_a_kill_loses_nothing() {
+    let mut tally = Tally::default();
+    let lost: usize = (0..150).map(|seed| live_async(seed, &mut tally)).sum();
+    println!("{tally:?} lost {lost}");
+    assert!(lost > 100, "cuts do lose something, or they are none");
+    assert!(tally.with_torn * 100 > tally.cuts * 10, "cuts tear writes: {tally:?}");
+}
+
+/// Everything a store does, once, in a fixed order.
+fn script(world: &mut World, random: &mut Random) {
+    for round in 0..4 {
+        for _ in 0..5 {
+            world.append(random);
+        }
+        world.save_table();
+        world.clock.advance(Duration::from_millis(600));
+        world.append(random);
+        match round {
+            1 => world.delete_topic("orders"),
+            2 => {
+                world.clock.advance(crate::world::RETENTION * 2);
+                world.append(random);
+                world.retain();
+            }
+            _ => {}
+        }
+    }
+    let _ = world.log().close();
+}
+
+/// Runs the script on a new disk with a fault at one operation; whether the script came that far.
+fn run_script(seed: u64, fault: Option<(u64, Fault)>) -> (World, bool) {
+    let mut world = World::new(seed, Flush::Sync, 900, 0);
+    if let Some((at, fault)) = fault {
+        world.disk.fail_at(at, fault);
+    }
+    let mut random = Random::new(42);
+    if world.boot().is_ok() {
+        script(&mut world, &mut random);
+        world.log = None;
+    }
+    let is_reached = fault.is_none_or(|(at, _)| at < world.disk.operations());
+    (world, is_reached)
+}
+
+fn operations_of_the_script() -> u64 {
+    let (world, _) = run_script(0, None);
+    let names: Vec<_> = world.disk.paths().iter().map(|path| path.display().to_string()).collect();
+    assert!(names.iter().filter(|name| name.ends_with(".idx")).count() > 3, "the script rolls: {names:?}");
+    assert!(!names.iter().any(|name| name.ends_with("log/00000000000000000000")), "and deletes: {names:?}");
+    world.disk.operations()
+}
+
+#[test]
+fn a_cut_at_every_operation_of_a_script_loses_nothing() {
+    let operations = operations_of_the_script();
+    assert!(operations > 150, "{operations}");
+    for at in 0..operations {
+        for seed in 0..4 {
+            let (mut world, is_reached) = run_script(seed * 1000 + at, Some((at, Fault::PowerCut)));
+            assert!(is_reached, "operation {at} was never reached");
+            world.disk.power_cycle();
+            world.boot().unwrap_or_else(|error| panic!("cut at {at}, seed {seed}: {error}"));
+            world.check();
+            // Recovery is done with itself: the next one finds the same, even after a cut without a word in between.
+            world.disk.power_cycle();
+            world.boot().unwrap();
+            world.check();
+            world.append(&mut Random::new(at));
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn after_an_error_at_any_operation_nothing_is_acknowledged_and_nothing_acknowledged_is_lost() {
+    let operations = operations_of_the_script();
+    let mut refused = 0;
+    for at in 0..operations {
+        for fault in [Fault::Eio, Fault::Enospc, Fault::ShortWrite] {
+            // World::append asserts that no append is acknowledged after one has failed.
+            let (mut world, is_reached) = run_script(at, Some((at, fault)));
+            assert!(is_reached, "operation {at} was never reached");
+            refused += usize::from(world.has_failed());
+            world.disk.kill();
+            world.boot().unwrap_or_else(|error| panic!("{fault:?} at {at}: {error}"));
+            world.check();
+            world.disk.power_cycle();
+            world.boot().unwrap_or_else(|error| panic!("{fault:?} at {at}, then a cut: {error}"));
+            world.check();
+            world.append(&mut Random::new(at));
+            world.check();
+        }
+    }
+    assert!(refused > 50, "errors do reach appends: {refused}");
+}
