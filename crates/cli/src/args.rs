@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::{Parser, builder::styling};
 
-use crate::commands::Command;
+use rocketwire::Client;
+use rocketwire_protocol::Encoding;
+
+use crate::{commands::Command, failure::Failure};
 
 /// A RocketMQ name server and broker, a client and a few instruments, in one binary.
 ///
@@ -34,6 +37,43 @@ Examples:
   rocketwire consume -n 127.0.0.1:9876 -t Greetings -g readers    print what comes
 
 Exit codes: 0 done, 1 failed (one sentence on the standard error says what and why), 2 wrong command line.";
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum HeaderEncoding {
+    /// Readable, every peer has it
+    Json,
+    /// RocketMQ's own, smaller and faster
+    Binary,
+}
+
+impl From<HeaderEncoding> for Encoding {
+    fn from(encoding: HeaderEncoding) -> Encoding {
+        match encoding {
+            HeaderEncoding::Json => Encoding::Json,
+            HeaderEncoding::Binary => Encoding::Binary,
+        }
+    }
+}
+
+/// Where the cluster is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Cluster {
+    /// The name servers, separated by `;` or `,`
+    #[arg(short, long = "name-server", env = "NAMESRV_ADDR", default_value = "127.0.0.1:9876")]
+    #[arg(value_name = "HOST:PORT", value_parser = addresses)]
+    pub(crate) name_servers: String,
+}
+
+impl Cluster {
+    /// A client; nothing is connected yet. To be called inside a runtime.
+    pub(crate) fn client(&self, encoding: HeaderEncoding) -> Result<Client, Failure> {
+        Client::builder()
+            .name_servers(&self.name_servers)
+            .options(|options| options.remoting.connection.encoding = encoding.into())
+            .build()
+            .map_err(Failure::new)
+    }
+}
 
 /// `300us`, `20ms`, `3s`, `2m`, `1h`; a number alone is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -72,6 +112,17 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
     match port {
         Some(Ok(_)) => Ok(text.to_owned()),
         _ => Err("HOST:PORT is wanted, as in 127.0.0.1:9876".to_owned()),
+    }
+}
+
+/// `HOST:PORT`, one or more.
+fn addresses(text: &str) -> Result<String, String> {
+    for one in text.split([';', ',']).map(str::trim).filter(|one| !one.is_empty()) {
+        address(one)?;
+    }
+    match text.trim_matches([';', ',', ' ']).is_empty() {
+        true => Err("HOST:PORT is wanted, as in 127.0.0.1:9876".to_owned()),
+        false => Ok(text.to_owned()),
     }
 }
 

@@ -7,6 +7,8 @@ mod commands;
 mod failure;
 mod logging;
 mod output;
+mod runtime;
+mod stop;
 
 use std::process::ExitCode;
 

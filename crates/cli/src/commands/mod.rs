@@ -2,7 +2,11 @@
 
 mod bench;
 mod completion;
+mod consume;
 mod decode;
+mod quickstart;
+mod send;
+mod serve;
 
 use clap::Subcommand;
 
@@ -10,6 +14,10 @@ use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Quickstart(quickstart::Args),
+    Serve(serve::Args),
+    Send(send::Args),
+    Consume(consume::Args),
     Decode(decode::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -19,6 +27,10 @@ pub(crate) enum Command {
 /// Does what was asked for.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Quickstart(args) => quickstart::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Consume(args) => consume::run(&args),
         Command::Decode(args) => decode::run(args),
         Command::Bench(bench) => bench::run(bench),
         Command::Completion(args) => completion::run(&args),

@@ -12,12 +12,13 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::{runtime, sync::watch};
+use tokio::sync::watch;
 
 use super::latency::{Latencies, round};
 use crate::{
     failure::Failure,
     output::{Format, Output},
+    runtime,
 };
 
 /// The time that counts. What begins before it is warm-up.
@@ -128,7 +129,7 @@ where
     L: AsyncFnOnce(Window, Arc<Tally>) -> Result<(), Failure>,
 {
     let tally = Arc::new(Tally::new());
-    current_thread()?.block_on(async {
+    runtime::current_thread()?.block_on(async {
         let load = prepare.await?;
         let _ = ready.send(());
         match started.wait_for(Option::is_some).await.map(|window| *window) {
@@ -154,14 +155,6 @@ fn watch_window(
     thread::sleep(window.end.saturating_duration_since(Instant::now()));
     let cpu = cpu_time().zip(before).map(|(after, before)| after.saturating_sub(before));
     (Some(window), cpu)
-}
-
-/// A runtime on the calling thread.
-pub(crate) fn current_thread() -> Result<runtime::Runtime, Failure> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format_args!("cannot start a runtime: {error}")))
 }
 
 /// CPU time of this process so far, all threads, user and system.

@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rocketwire_protocol::{Command, Encoding};
+use rocketwire_protocol::Command;
 use rocketwire_remoting::{ClientOptions, Connection, RemotingClient, Router};
 
 use super::{
     ECHO,
     load::{self, Tally, Window},
 };
-use crate::{args, failure::Failure, output::Format};
+use crate::{
+    args::{self, HeaderEncoding},
+    failure::Failure,
+    output::Format,
+};
 
 /// Load a `bench rpc-server` with requests in a closed loop
 ///
@@ -60,23 +64,6 @@ pub(crate) struct Args {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum HeaderEncoding {
-    /// Readable, every peer has it
-    Json,
-    /// RocketMQ's own, smaller and faster
-    Binary,
-}
-
-impl From<HeaderEncoding> for Encoding {
-    fn from(encoding: HeaderEncoding) -> Encoding {
-        match encoding {
-            HeaderEncoding::Json => Encoding::Json,
-            HeaderEncoding::Binary => Encoding::Binary,
-        }
-    }
 }
 
 /// No call of a healthy run takes so long.

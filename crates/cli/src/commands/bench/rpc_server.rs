@@ -5,8 +5,8 @@ use std::time::Duration;
 use rocketwire_protocol::{Command, ResponseCode};
 use rocketwire_remoting::{Lane, Router, Server, ServerOptions, processor_fn};
 
-use super::{ECHO, load};
-use crate::{args, failure::Failure, output::Output};
+use super::ECHO;
+use crate::{args, failure::Failure, output::Output, runtime, stop};
 
 /// Answer each request by its own body, for `bench rpc`
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 /// Serves until the process is ended.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    load::current_thread()?.block_on(async {
+    runtime::current_thread()?.block_on(async {
         let mut options = ServerOptions::default();
         if let Some(look) = args.look {
             options.connection.look = look;
@@ -45,9 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         out.line(format!("rocketwire bench rpc-server is ready on {}", server.local_addr()))?;
         out.flush()?;
         drop(out);
-        tokio::signal::ctrl_c()
-            .await
-            .map_err(|error| Failure::new(format_args!("cannot wait for Ctrl-C: {error}")))?;
+        stop::Signals::new()?.asked().await;
         server.shutdown(Duration::from_secs(1)).await;
         Ok(())
     })

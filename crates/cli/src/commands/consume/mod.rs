@@ -1,0 +1,198 @@
+//! `rocketwire consume`.
+
+mod print;
+mod pull;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rocketwire::{Client, FilterExpression, MessageQueue};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+
+use crate::{
+    args::{self, HeaderEncoding},
+    failure::Failure,
+    output::{self, Format},
+    runtime, stop,
+};
+
+/// Print the messages of a topic, and commit what was printed
+///
+/// Goes on where the group stands, and begins as --from says where the group has committed nothing. All queues are
+/// read at the same time, and messages of one queue are printed in their order. This consumer takes all queues for
+/// itself: it does not share them with other members of the group.
+///
+/// Ends after COUNT messages, at the end of the topic with -e, or by Ctrl-C; what was printed is committed then,
+/// and once a second meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rocketwire consume -n 127.0.0.1:9876 -t Orders -g printer          print for ever what comes
+  rocketwire consume -t Orders -g export -e > orders.txt             print what is there, and end
+  rocketwire consume -t Orders -g debug --from latest -c 10 -o json  the next ten, with everything about them
+
+Fields of the JSON: topic, brokerName, queueId, queueOffset, msgId, offsetMsgId, tags, keys, bornTimestamp,
+storeTimestamp, reconsumeTimes, properties, and body (bodyHex where the body is no UTF-8).")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    cluster: args::Cluster,
+
+    /// The topic
+    #[arg(short, long)]
+    topic: String,
+
+    /// The consumer group whose offsets are used
+    #[arg(short, long)]
+    group: String,
+
+    /// Only messages with one of these tags, as 'A || B'
+    #[arg(long, value_name = "TAGS")]
+    tag: Option<String>,
+
+    /// Where to begin in queues in which the group has committed nothing
+    #[arg(long, value_enum, default_value_t = From::Earliest)]
+    from: From,
+
+    /// End after so many messages
+    #[arg(short, long, value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// End at the end: when every queue has been read as far as it reached at the beginning
+    #[arg(short, long)]
+    end: bool,
+
+    /// How long one request may take, beside the waiting for messages
+    #[arg(long, default_value = "5s", value_parser = args::duration)]
+    timeout: Duration,
+
+    /// How headers are written
+    #[arg(long, value_enum, default_value_t = HeaderEncoding::Json)]
+    encoding: HeaderEncoding,
+
+    /// How to print: the bodies, or JSON
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum From {
+    /// At the first message there is
+    Earliest,
+    /// Behind the last message there is
+    Latest,
+}
+
+/// Batches that wait to be printed; each queue may wait with one more in its hands.
+const WAITING: usize = 16;
+/// How often offsets are committed.
+const COMMIT: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    runtime::current_thread()?.block_on(async {
+        let client = args.cluster.client(args.encoding)?;
+        let consumed = consume(args, &client).await;
+        client.close(Duration::from_secs(1)).await;
+        consumed
+    })
+}
+
+async fn consume(args: &Args, client: &Client) -> Result<(), Failure> {
+    let mut stop = stop::Signals::new()?;
+    let queues = client.queues(&args.topic).await.map_err(Failure::new)?;
+    let (batches, mut incoming) = mpsc::channel(WAITING);
+    let mut pulls = JoinSet::new();
+    for queue in queues {
+        let start = pull::start(client, &args.group, &queue, args.from == From::Latest, args.end).await?;
+        let options = pull::options(&args.group, filter(args), args.end, args.timeout);
+        pulls.spawn(pull::run(client.clone(), queue, start, options, batches.clone()));
+    }
+    drop(batches);
+    let mut printer = print::Printer::new(args.output, args.count);
+    let mut commits = Commits::default();
+    let mut next_commit = Instant::now() + COMMIT;
+    let printed = loop {
+        tokio::select! {
+            biased;
+            () = stop.asked() => break Ok(()),
+            () = tokio::time::sleep_until(next_commit) => {
+                commits.send(client, &args.group).await;
+                next_commit = Instant::now() + COMMIT;
+            }
+            batch = incoming.recv() => {
+                let Some(batch) = batch else { break Ok(()) };
+                match printer.batch(&batch) {
+                    Ok(offset) => commits.note(&batch.queue, offset),
+                    Err(error) => break Err(error),
+                }
+                if printer.is_done() {
+                    break Ok(());
+                }
+            }
+        }
+    };
+    let pulled = match (&printed, printer.is_done()) {
+        (Ok(()), false) => failure_of(&mut pulls),
+        _ => Ok(()),
+    };
+    pulls.abort_all();
+    // A second Ctrl-C does not wait for a broker that is gone.
+    let committed = tokio::select! {
+        committed = commits.finish(client, &args.group) => committed,
+        () = stop.asked() => Err(Failure::new("stopped before the offsets were committed: what was printed will come again")),
+    };
+    printed.and(pulled).and(committed)
+}
+
+fn filter(args: &Args) -> FilterExpression {
+    match &args.tag {
+        Some(tags) => FilterExpression::tag(tags.as_str()),
+        None => FilterExpression::All,
+    }
+}
+
+/// The first failure of the pulls that have ended.
+fn failure_of(pulls: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
+    while let Some(ended) = pulls.try_join_next() {
+        ended.map_err(|_| Failure::new("a pull panicked: please report it"))??;
+    }
+    Ok(())
+}
+
+/// What was printed and is not committed yet.
+#[derive(Default)]
+struct Commits(BTreeMap<MessageQueue, i64>);
+
+impl Commits {
+    fn note(&mut self, queue: &MessageQueue, offset: i64) {
+        self.0.insert(queue.clone(), offset);
+    }
+
+    /// Commits; what fails is tried again later.
+    async fn send(&mut self, client: &Client, group: &str) {
+        if let Err(error) = self.finish(client, group).await {
+            tracing::warn!("{error}; it will be tried again");
+        }
+    }
+
+    async fn finish(&mut self, client: &Client, group: &str) -> Result<(), Failure> {
+        while let Some((queue, offset)) =
+            self.0.first_key_value().map(|(queue, offset)| (queue.clone(), *offset))
+        {
+            client.commit(group, &queue, offset).await.map_err(|error| {
+                Failure::new(format_args!(
+                    "offset {offset} of queue {} was not committed: {error}",
+                    queue.queue_id
+                ))
+            })?;
+            self.0.remove(&queue);
+        }
+        Ok(())
+    }
+}
+
+/// A line for people who wonder why nothing comes.
+fn note_trouble(queue: &MessageQueue, error: &dyn std::fmt::Display) {
+    output::note(&format!(
+        "rocketwire: queue {} of {} cannot be read at the moment, and is tried again: {error}",
+        queue.queue_id, queue.broker_name
+    ));
+}

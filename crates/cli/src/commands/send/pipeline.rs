@@ -1,0 +1,215 @@
+//! Many messages on their way at a time, in order within each queue.
+//!
+//! Requests to one broker go over one connection in the order in which they are begun, and a broker appends to a
+//! queue in the order in which requests come. So order holds as long as requests are *begun* in order: each send
+//! is polled once, here, before the next one is made, and so much only is in flight as the connection takes
+//! without waiting. A failure stops the flow until everything that is on its way has ended; then the message goes
+//! again, alone, unless a later one of its queue is stored already.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::{Future, poll_fn},
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rocketwire::{Message, MessageQueue, Producer, SendError, SendResult};
+use tokio::task::{JoinError, JoinSet};
+
+use super::{lines::Source, report::Report};
+use crate::failure::Failure;
+
+/// Bytes that may be in flight beside one message: below the connection's watermark, above which calls queue up.
+const BYTES_IN_FLIGHT: usize = 512 << 10;
+/// How often a message is sent at most.
+const ATTEMPTS: u32 = 3;
+/// Before the second attempt; twice as long before the third.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One message on its way.
+struct Job {
+    line: u64,
+    queue: usize,
+    attempts: u32,
+    message: Message,
+}
+
+struct Ended {
+    job: Job,
+    result: Result<SendResult, SendError>,
+}
+
+pub(crate) struct Pipeline {
+    producer: Producer,
+    queues: Vec<MessageQueue>,
+    inflight: usize,
+    report: Report,
+    running: JoinSet<Ended>,
+    bytes: usize,
+    /// Where the round over the queues began.
+    first_queue: u64,
+    /// Failed, to be looked at when nothing is on its way any more.
+    failed: BTreeMap<u64, (Job, SendError)>,
+    /// The last line that is stored in each queue.
+    stored: HashMap<usize, u64>,
+    /// Nothing goes beside the first message: it opens the connection, and may create the topic.
+    warm: bool,
+}
+
+impl Pipeline {
+    pub(crate) fn new(
+        producer: Producer,
+        queues: Vec<MessageQueue>,
+        inflight: usize,
+        report: Report,
+    ) -> Pipeline {
+        Pipeline {
+            producer,
+            queues,
+            inflight,
+            report,
+            running: JoinSet::new(),
+            bytes: 0,
+            first_queue: RandomState::new().hash_one(0),
+            failed: BTreeMap::new(),
+            stored: HashMap::new(),
+            warm: false,
+        }
+    }
+
+    /// Sends everything and prints the report.
+    pub(crate) async fn run(
+        mut self,
+        mut source: Source,
+        message: impl Fn(Bytes) -> Result<Message, Failure>,
+    ) -> Result<(), Failure> {
+        let mut line = 0;
+        let mut more = true;
+        loop {
+            while let Some(ended) = self.running.try_join_next() {
+                self.end(joined(ended)?)?;
+            }
+            if self.running.is_empty() && !self.failed.is_empty() && !self.send_again().await? {
+                break;
+            }
+            if self.running.is_empty() && !more {
+                break;
+            }
+            let may_begin = more && self.failed.is_empty() && self.has_room();
+            self.report.flush()?;
+            tokio::select! {
+                biased;
+                Some(ended) = self.running.join_next() => self.end(joined(ended)?)?,
+                body = source.next(), if may_begin => match body? {
+                    None => more = false,
+                    Some(body) => {
+                        line += 1;
+                        let (queue, message) = (self.queue_of(line), message(body)?);
+                        self.begin(Job { line, queue, attempts: 0, message }).await?;
+                    }
+                },
+            }
+        }
+        self.report.end()
+    }
+
+    fn has_room(&self) -> bool {
+        let limit = if self.warm { self.inflight } else { 1 };
+        self.running.len() < limit && (self.bytes < BYTES_IN_FLIGHT || self.running.is_empty())
+    }
+
+    fn queue_of(&self, line: u64) -> usize {
+        (self.first_queue.wrapping_add(line) % self.queues.len().max(1) as u64) as usize
+    }
+
+    /// Begins to send: when this returns the request is in the connection's buffer, unless that is not open.
+    async fn begin(&mut self, mut job: Job) -> Result<(), Failure> {
+        let queue = self.queues.get(job.queue).cloned();
+        let queue = queue.ok_or_else(|| Failure::new("the topic has no queue that can be written to"))?;
+        job.attempts += 1;
+        let (producer, message) = (self.producer.clone(), job.message.clone());
+        self.bytes += message.body().len();
+        let mut send = Box::pin(async move { producer.send_to(&queue, message).await });
+        match once(send.as_mut()).await {
+            Poll::Ready(result) => self.end(Ended { job, result }),
+            Poll::Pending => {
+                self.running.spawn(async move {
+                    let result = send.await;
+                    Ended { job, result }
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self, ended: Ended) -> Result<(), Failure> {
+        let Ended { job, result } = ended;
+        self.bytes -= job.message.body().len();
+        match result {
+            Ok(result) => {
+                self.warm = true;
+                let last = self.stored.entry(job.queue).or_default();
+                *last = job.line.max(*last);
+                self.report.stored(job.line, &result)
+            }
+            // The message itself is at fault, and the next one may do better.
+            Err(error) if !error.is_retryable() => self.report.failed(job.line, &error),
+            Err(error) => {
+                // The connection may be gone, so that order needs a fresh start.
+                self.warm = false;
+                self.failed.insert(job.line, (job, error));
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing is on its way: sends again what may go again, one after the other. Whether to go on with the rest.
+    async fn send_again(&mut self) -> Result<bool, Failure> {
+        let mut go_on = true;
+        for (line, (job, error)) in std::mem::take(&mut self.failed) {
+            let overtaken = self.stored.get(&job.queue).is_some_and(|stored| *stored > line);
+            let left = match overtaken || !go_on {
+                true => Some(error),
+                false => self.retry(job, error).await?,
+            };
+            if let Some(error) = left {
+                self.report.failed(line, &error)?;
+                // A broker that stays away would fail everything that follows, slowly.
+                go_on &= overtaken;
+            }
+        }
+        if !go_on {
+            self.report.gave_up();
+        }
+        Ok(go_on)
+    }
+
+    /// Sends one message alone, until it is stored or has had its attempts; then its last error.
+    async fn retry(&mut self, mut job: Job, mut error: SendError) -> Result<Option<SendError>, Failure> {
+        while job.attempts < ATTEMPTS {
+            tokio::time::sleep(PAUSE * job.attempts).await;
+            let line = job.line;
+            self.begin(job).await?;
+            if let Some(ended) = self.running.join_next().await {
+                self.end(joined(ended)?)?;
+            }
+            match self.failed.remove(&line) {
+                Some(again) => (job, error) = again,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(error))
+    }
+}
+
+/// Polls a future once.
+async fn once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+fn joined(ended: Result<Ended, JoinError>) -> Result<Ended, Failure> {
+    ended.map_err(|_| Failure::new("a send panicked: please report it"))
+}
