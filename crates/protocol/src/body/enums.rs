@@ -136,7 +136,8 @@ impl<'de> Deserialize<'de> for LanguageCode {
             }
 
             fn visit_i64<E: de::Error>(self, code: i64) -> Result<LanguageCode, E> {
-                Ok(u8::try_from(code).map_or(LanguageCode::UNKNOWN, LanguageCode))
+                let code = u8::try_from(code).map(LanguageCode);
+                Ok(code.ok().filter(|code| code.name().is_some()).unwrap_or(LanguageCode::UNKNOWN))
             }
         }
 

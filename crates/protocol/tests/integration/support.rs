@@ -67,7 +67,7 @@ pub(crate) fn golden_frame(name: &str) -> Golden {
 /// Hex digits with white space anywhere.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    assert!(digits.len() % 2 == 0, "an odd number of digits: {text}");
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits: {text}");
     let digit = |b: u8| char::from(b).to_digit(16).unwrap_or_else(|| panic!("not hex: {text}")) as u8;
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }

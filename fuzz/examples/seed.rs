@@ -1,0 +1,45 @@
+//! Makes the seed corpus out of the golden frames: `cargo run --example seed` in this folder.
+
+use std::{error::Error, fs, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in fs::read_dir(root.join("../crates/testkit/golden"))? {
+        let path = entry?.path();
+        let (Some(name), Some("hex")) = (path.file_stem(), path.extension().and_then(|ext| ext.to_str())) else {
+            continue;
+        };
+        let frame = hex(&fs::read_to_string(&path)?).ok_or("not hex")?;
+        let (lengths, rest) = frame.split_at_checked(8).ok_or("no frame")?;
+        let [_, _, _, _, kind, a, b, c] = lengths.try_into()?;
+        let header_len = u32::from_be_bytes([0, a, b, c]) as usize;
+        let (header, body) = rest.split_at_checked(header_len).ok_or("no header")?;
+        let seed = |target: &str, bytes: &[u8]| {
+            let folder = root.join("corpus").join(target);
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join(name), bytes)
+        };
+        seed("frame", &frame)?;
+        seed(if kind == 0 { "json_header" } else { "binary_header" }, header)?;
+        match body {
+            [] => {}
+            [b'{', ..] => seed("body_json", body)?,
+            // A record has its magic number behind its length, a batch item zeros.
+            [_, _, _, _, 0xda, 0xa3, 0x20, ..] => {
+                seed("record", body)?;
+                if let Some(at) = body.windows(5).position(|part| part == b"KEYS\x01") {
+                    seed("properties", &body[at..])?;
+                }
+            }
+            [_, _, _, _, 0, 0, 0, 0, ..] => seed("batch", body)?,
+            other => seed("compression", other)?,
+        }
+    }
+    Ok(())
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.trim().chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    Some(digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
