@@ -24,6 +24,18 @@ impl MemoryStorage {
         Self::default()
     }
 
+    /// The files as they are now, apart from this storage and without its locks: what the next process would find.
+    pub fn snapshot(&self) -> Self {
+        let names = self.names();
+        let copy = |(path, file): (&PathBuf, &Arc<MemoryFile>)| {
+            let bytes = file.bytes.read().unwrap_or_else(PoisonError::into_inner).clone();
+            (path.clone(), Arc::new(MemoryFile { bytes: RwLock::new(bytes) }))
+        };
+        let files = names.files.iter().map(copy).collect();
+        let names = Names { dirs: names.dirs.clone(), files, locks: BTreeSet::new() };
+        Self { names: Arc::new(Mutex::new(names)) }
+    }
+
     fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,8 @@
 
 mod append;
 mod damage;
+mod model;
 mod power;
+mod read;
 mod support;
 mod world;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use rocketwire_store::{
-    Append, AppendError, Appended, Clock, Drive, Events, MemoryStorage, OpenError, ReadLimits, ReadStatus,
-    RecoveryReport, Storage, Store, StoreOptions, SystemClock, Wait,
+    Append, AppendError, Appended, Clock, Drive, Events, MemoryStorage, OpenError, QueueId, ReadLimits,
+    ReadStatus, RecoveryReport, Storage, Store, StoreOptions, SystemClock, Wait,
 };
 
 pub type Answer = Result<Appended, AppendError>;
@@ -47,9 +47,14 @@ impl Log {
     pub fn send(&self, messages: &[Message<'_>], wait: Wait) -> mpsc::Receiver<Answer> {
         let queue = self.store.queue(messages[0].topic, messages[0].queue_id);
         let records: Vec<u8> = messages.iter().flat_map(Message::record).collect();
+        self.send_raw(queue, &records, wait)
+    }
+
+    /// Appends any bytes and does not wait.
+    pub fn send_raw(&self, queue: QueueId, records: &[u8], wait: Wait) -> mpsc::Receiver<Answer> {
         let (sender, receiver) = mpsc::channel();
         let tell: Waiter = Box::new(move |answer| sender.send(answer).unwrap_or_default());
-        self.store.append(Append { queue, records: &records, wait }, tell);
+        self.store.append(Append { queue, records, wait }, tell);
         receiver
     }
 
@@ -95,6 +100,11 @@ impl<'a> Message<'a> {
 
     /// Its stored record, laid out as spec broker C.1 says.
     pub fn record(&self) -> Vec<u8> {
+        self.record_around(self.body.as_bytes())
+    }
+
+    /// The same with any bytes for a body.
+    pub fn record_around(&self, body: &[u8]) -> Vec<u8> {
         let properties =
             if self.tags.is_empty() { String::new() } else { format!("TAGS\u{1}{}\u{2}", self.tags) };
         let mut out = vec![0; 4];
@@ -108,8 +118,8 @@ impl<'a> Message<'a> {
         out.extend([0; 8]);
         out.extend(vec![0; if self.sys_flag & 0x20 == 0 { 8 } else { 20 }]);
         out.extend([0; 12]);
-        out.extend((self.body.len() as u32).to_be_bytes());
-        out.extend(self.body.as_bytes());
+        out.extend((body.len() as u32).to_be_bytes());
+        out.extend(body);
         out.push(self.topic.len() as u8);
         out.extend(self.topic.as_bytes());
         out.extend((properties.len() as u16).to_be_bytes());
