@@ -6,7 +6,7 @@ mod proxy_protocol;
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -27,9 +27,9 @@ use crate::{BindError, CloseCause, Connection, Counters, Router, ServerOptions, 
 /// Dropping it stops listening; the connections that are open live on until they close. Use
 /// [`Server::shutdown`] to end them as well.
 pub struct Server {
-    local: SocketAddr,
+    local: Option<SocketAddr>,
     inner: Arc<Inner>,
-    accepting: JoinHandle<()>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 pub(crate) struct Inner {
@@ -61,6 +61,14 @@ impl Server {
         socket.bind(first).map_err(failed)?;
         let listener = socket.listen(options.backlog).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
+        let mut server = Server::bind_nothing(router, options);
+        server.local = Some(local);
+        server.accepting = Some(tokio::spawn(accept::accept(listener, server.inner.clone())));
+        Ok(server)
+    }
+
+    /// A server that listens nowhere: it serves what [`Server::adopt`] brings.
+    pub fn bind_nothing(router: Router, options: ServerOptions) -> Server {
         let endpoint = Endpoint::new(
             options.connection.clone(),
             router,
@@ -69,13 +77,12 @@ impl Server {
         );
         let (count, _) = watch::channel(0);
         let inner = Arc::new(Inner { endpoint, options, open: Mutex::default(), count });
-        let accepting = tokio::spawn(accept::accept(listener, inner.clone()));
-        Ok(Server { local, inner, accepting })
+        Server { local: None, inner, accepting: None }
     }
 
-    /// The address that is listened on, with the port that was picked.
+    /// The address that is listened on, with the port that was picked; port 0 of no address if it is none.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.local.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
     }
 
     /// What happened since the start.
@@ -107,12 +114,18 @@ impl Server {
         self.inner.endpoint.shutting_down.store(true, Ordering::Relaxed);
     }
 
+    fn stop_accepting(&self) {
+        if let Some(accepting) = &self.accepting {
+            accepting.abort();
+        }
+    }
+
     /// Stops listening, lets what is in work end for at most `grace`, and closes all connections.
     ///
     /// Parked requests that have no answer by then get none. Returns whether everything had ended by itself.
     /// Cancel safe: dropped half-way, it has stopped listening and nothing else.
     pub async fn shutdown(self, grace: Duration) -> bool {
-        self.accepting.abort();
+        self.stop_accepting();
         let deadline = Instant::now() + grace;
         let quiet = loop {
             let busy = self.inner.lock().connections.values().any(|c| c.shared().is_busy());
@@ -133,7 +146,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.stop_accepting();
     }
 }
 

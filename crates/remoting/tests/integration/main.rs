@@ -8,4 +8,5 @@ mod faults;
 mod name_servers;
 mod peer;
 mod server;
+mod simulation;
 mod time;
