@@ -84,7 +84,7 @@ async fn simulate(seed: u64, met: Arc<Met>) {
     // Looking goes by the real clock; here only the simulated one counts.
     let mut connection = ConnectionOptions::default();
     connection.look = Duration::ZERO;
-    connection.encoding = if seed % 2 == 0 { Encoding::Json } else { Encoding::Binary };
+    connection.encoding = if seed.is_multiple_of(2) { Encoding::Json } else { Encoding::Binary };
     let mut options = ServerOptions::default();
     options.connection = connection.clone();
     let router = Router::new().route(SLOW_ECHO, processor_fn(slow_echo), Lane::inline());
