@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use rocketwire_protocol::{
-    Command, RequestCode, RequestHeader, ResponseCode,
+    Command, HeaderError, RequestCode, RequestHeader, ResponseCode,
     body::{self, GetConsumerStatusBody, ResetOffsetBody},
     header::{
         CheckTransactionStateRequestHeader, ConsumeMessageDirectlyResultRequestHeader,
@@ -56,10 +56,12 @@ impl RpcHook for Sign {
     }
 }
 
-fn header<H: RequestHeader>(request: &Request) -> Result<H, Answer> {
-    request.command.header().map_err(|error: rocketwire_protocol::HeaderError| {
-        Answer::Now(Command::error(ResponseCode::SYSTEM_ERROR, error.to_string()))
-    })
+fn header<H: RequestHeader>(request: &Request) -> Result<H, HeaderError> {
+    request.command.header().inspect_err(|error| tracing::warn!(%error, "a broker's request cannot be read"))
+}
+
+fn unreadable(error: &HeaderError) -> Answer {
+    Answer::Now(Command::error(ResponseCode::SYSTEM_ERROR, error.to_string()))
 }
 
 /// 39: the outcome is sent as a request of its own; this one has no answer.
@@ -117,7 +119,7 @@ fn reset_offsets(client: &Arc<Inner>, request: Request) -> Answer {
 fn offsets(client: &Arc<Inner>, request: Request) -> Answer {
     let asked: GetConsumerStatusRequestHeader = match header(&request) {
         Ok(asked) => asked,
-        Err(answer) => return answer,
+        Err(error) => return unreadable(&error),
     };
     let consumer = client.groups.consumer(&asked.group);
     let table = GetConsumerStatusBody {
@@ -136,7 +138,7 @@ fn not_here(group: &str) -> Answer {
 fn running_info(client: &Arc<Inner>, request: Request) -> Answer {
     let asked: GetConsumerRunningInfoRequestHeader = match header(&request) {
         Ok(asked) => asked,
-        Err(answer) => return answer,
+        Err(error) => return unreadable(&error),
     };
     let Some(consumer) = client.groups.consumer(&asked.consumer_group) else {
         return not_here(&asked.consumer_group);
@@ -149,7 +151,7 @@ fn running_info(client: &Arc<Inner>, request: Request) -> Answer {
 fn consume_directly(client: &Arc<Inner>, request: Request) -> Answer {
     let asked: ConsumeMessageDirectlyResultRequestHeader = match header(&request) {
         Ok(asked) => asked,
-        Err(answer) => return answer,
+        Err(error) => return unreadable(&error),
     };
     let Some(consumer) = client.groups.consumer(&asked.consumer_group) else {
         return not_here(&asked.consumer_group);

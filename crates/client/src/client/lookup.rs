@@ -86,12 +86,12 @@ impl Inner {
         let lookup = self.lookups.of(topic);
         let Ok(_only_one) = tokio::time::timeout_at(deadline, lookup.lock()).await else {
             let mut error = RouteError::new(topic, RouteErrorKind::Unreachable);
-            error.source = Some(RpcError::Timeout {
+            error.source = Some(Box::new(RpcError::Timeout {
                 addr: "the name servers".into(),
                 phase: rocketwire_remoting::Phase::Answer,
                 elapsed: Duration::ZERO,
                 timeout: Duration::ZERO,
-            });
+            }));
             return Err(error);
         };
         let cached = self.routes().topic(topic);
@@ -156,7 +156,7 @@ impl Inner {
         let answer = self.remoting.invoke_name_server(route_request(topic), timeout).await;
         let answer = answer.map_err(|source| {
             let mut error = RouteError::new(topic, RouteErrorKind::Unreachable);
-            error.source = Some(source);
+            error.source = Some(Box::new(source));
             error
         })?;
         let refused = |answer: String| {

@@ -79,7 +79,7 @@ async fn persist_offsets(client: Weak<Inner>, mut stop: Stop, interval: Duration
         let Some(client) = client.upgrade() else { return };
         round = round.wrapping_add(1);
         for consumer in client.groups.consumers() {
-            consumer.persist_offsets(round % PERSIST_ALL_EVERY == 0).await;
+            consumer.persist_offsets(round.is_multiple_of(PERSIST_ALL_EVERY)).await;
         }
         wait = interval;
     }

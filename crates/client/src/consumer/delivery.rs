@@ -80,15 +80,15 @@ impl Stream for DeliveryStream {
     }
 }
 
+/// What a handler of the stream returns.
+type Word = Pin<Box<dyn Future<Output = ConsumeResult> + Send>>;
+
 /// A handler that puts messages into a stream and waits for the word on each.
 pub(super) fn channel(
     concurrency: usize,
-) -> (
-    impl Fn(Vec<Arc<MessageExt>>) -> Pin<Box<dyn Future<Output = ConsumeResult> + Send>> + Send + Sync + 'static,
-    DeliveryStream,
-) {
+) -> (impl Fn(Vec<Arc<MessageExt>>) -> Word + Send + Sync + 'static, DeliveryStream) {
     let (sender, deliveries) = mpsc::channel(concurrency.max(1));
-    let handler = move |batch: Vec<Arc<MessageExt>>| -> Pin<Box<dyn Future<Output = ConsumeResult> + Send>> {
+    let handler = move |batch: Vec<Arc<MessageExt>>| -> Word {
         let sender = sender.clone();
         Box::pin(async move {
             let Some(message) = batch.into_iter().next() else { return ConsumeResult::Success };

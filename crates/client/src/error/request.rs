@@ -11,7 +11,10 @@ use crate::validate::Invalid;
 
 /// A request that a broker or name server did not do. Says what was asked of whom.
 #[derive(Clone, Debug)]
-pub struct RequestError {
+pub struct RequestError(Box<Failure>);
+
+#[derive(Clone, Debug)]
+struct Failure {
     operation: &'static str,
     address: Option<String>,
     kind: RequestErrorKind,
@@ -52,7 +55,7 @@ impl RequestError {
         address: Option<&str>,
         kind: RequestErrorKind,
     ) -> RequestError {
-        RequestError { operation, address: address.map(str::to_owned), kind }
+        RequestError(Box::new(Failure { operation, address: address.map(str::to_owned), kind }))
     }
 
     pub(crate) fn undecodable(
@@ -65,22 +68,22 @@ impl RequestError {
 
     /// What was asked, e.g. `QUERY_CONSUMER_OFFSET`.
     pub fn operation(&self) -> &'static str {
-        self.operation
+        self.0.operation
     }
 
     /// Whom, if it came that far.
     pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+        self.0.address.as_deref()
     }
 
     /// Why it failed.
     pub fn kind(&self) -> &RequestErrorKind {
-        &self.kind
+        &self.0.kind
     }
 
     /// The code of a refusal.
     pub fn code(&self) -> Option<ResponseCode> {
-        match &self.kind {
+        match &self.0.kind {
             RequestErrorKind::Refused { code, .. } => Some(*code),
             _ => None,
         }
@@ -88,7 +91,7 @@ impl RequestError {
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        match &self.kind {
+        match &self.0.kind {
             RequestErrorKind::Rpc(error) => error.is_retryable(),
             RequestErrorKind::Refused { code, .. } => crate::retry::RETRY_CODES.contains(code),
             RequestErrorKind::Route(_) | RequestErrorKind::BrokerUnknown(_) => true,
@@ -99,11 +102,11 @@ impl RequestError {
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.operation)?;
-        if let Some(address) = &self.address {
+        write!(f, "{} failed", self.0.operation)?;
+        if let Some(address) = &self.0.address {
             write!(f, " at {address}")?;
         }
-        match &self.kind {
+        match &self.0.kind {
             RequestErrorKind::Route(error) => write!(f, ": {error}"),
             RequestErrorKind::BrokerUnknown(name) => {
                 write!(f, ": The broker[{name}] not exist in the route; is it up and registered?")
@@ -126,7 +129,7 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
+        match &self.0.kind {
             RequestErrorKind::Route(error) => Some(error),
             RequestErrorKind::Rpc(error) => Some(error),
             RequestErrorKind::Invalid(error) => Some(error),

@@ -11,7 +11,7 @@ pub struct RouteError {
     pub(crate) kind: RouteErrorKind,
     pub(crate) answers: Vec<NameServerAnswer>,
     pub(crate) brokers: Option<Vec<String>>,
-    pub(crate) source: Option<RpcError>,
+    pub(crate) source: Option<Box<RpcError>>,
 }
 
 /// What kind of [`RouteError`] it is.
@@ -110,7 +110,7 @@ impl fmt::Display for RouteError {
 
 impl std::error::Error for RouteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_deref().map(|source| source as _)
     }
 }
 

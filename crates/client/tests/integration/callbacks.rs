@@ -1,0 +1,137 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rocketwire::{Client, ConsumeFrom, Message, MessageQueue, PushConsumer, ResponseCode};
+use rocketwire_protocol::{
+    Command, RequestCode,
+    body::{self, CMResult, ConsumeMessageDirectlyResult, ConsumerRunningInfo, GetConsumerStatusBody},
+    header::{
+        ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
+        GetConsumerStatusRequestHeader,
+    },
+};
+use rocketwire_remoting::Connection;
+
+use crate::support::{Cluster, PATIENCE, eventually};
+
+struct Scene {
+    cluster: Cluster,
+    client: Client,
+    consumer: PushConsumer,
+    handled: Arc<AtomicUsize>,
+    connection: Connection,
+}
+
+/// A consumer that has handled one message.
+async fn scene() -> Scene {
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    let client = cluster.client();
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = handled.clone();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let consume = move |message: Arc<rocketwire::MessageExt>| {
+        let count = count.clone();
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(&message.body[..], b"bad");
+        }
+    };
+    let consumer = builder.start(consume).await.unwrap();
+    eventually("handled", || handled.load(Ordering::SeqCst) == 1).await;
+    let connection = cluster.state.members.lock().unwrap()["CG"][client.client_id()].clone();
+    Scene { cluster, client, consumer, handled, connection }
+}
+
+fn running_info(group: &str, client_id: &str) -> Command {
+    Command::of(&GetConsumerRunningInfoRequestHeader {
+        consumer_group: group.into(),
+        client_id: client_id.into(),
+        ..GetConsumerRunningInfoRequestHeader::default()
+    })
+}
+
+#[tokio::test]
+async fn a_consumer_tells_how_it_is() {
+    // spec: client 132
+    let scene = scene().await;
+    let id = scene.client.client_id();
+    let answer = scene.connection.invoke(running_info("CG", id), PATIENCE).await.unwrap();
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    let info: ConsumerRunningInfo = body::decode(&answer.body).unwrap();
+    assert!(info.mq_table.contains_key(&MessageQueue::new("T", "a", 0)));
+    assert_eq!(info.properties.get("PROP_CONSUMEORDERLY").map(|text| &**text), Some("false"));
+    assert_eq!(info.properties.get("PROP_CONSUME_TYPE").map(|text| &**text), Some("CONSUME_PASSIVELY"));
+    assert_eq!(info.subscription_set.len(), 2);
+    let answer = scene.connection.invoke(running_info("Other", id), PATIENCE).await.unwrap();
+    assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+    assert_eq!(answer.remark.as_deref(), Some("The Consumer Group <Other> not exist in this consumer"));
+    scene.consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_message_can_be_handed_over_directly() {
+    // spec: client 132
+    let scene = scene().await;
+    let ask = async |group: &str, offset: i64| {
+        let header = ConsumeMessageDirectlyResultRequestHeader {
+            consumer_group: group.into(),
+            ..ConsumeMessageDirectlyResultRequestHeader::default()
+        };
+        let record = scene.cluster.state.log.lock().unwrap().at(offset).unwrap().raw();
+        scene.connection.invoke(Command::of(&header).with_body(record), PATIENCE).await.unwrap()
+    };
+    let answer = ask("CG", 0).await;
+    let result: ConsumeMessageDirectlyResult = body::decode(&answer.body).unwrap();
+    assert_eq!(
+        (result.consume_result, result.order, result.auto_commit),
+        (Some(CMResult::Success), false, true)
+    );
+    assert_eq!(scene.handled.load(Ordering::SeqCst), 2);
+    let (_, physical) = scene.cluster.state.store("a", "Elsewhere", 0, b"bad", "", 0, 0);
+    let answer = ask("CG", physical).await;
+    let result: ConsumeMessageDirectlyResult = body::decode(&answer.body).unwrap();
+    assert_eq!(result.consume_result, Some(CMResult::ThrowException));
+    assert!(result.remark.is_some());
+    assert_eq!(ask("Other", 0).await.response_code(), ResponseCode::SYSTEM_ERROR);
+    scene.consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn offsets_are_told() {
+    let scene = scene().await;
+    let header = GetConsumerStatusRequestHeader {
+        topic: "T".into(),
+        group: "CG".into(),
+        ..GetConsumerStatusRequestHeader::default()
+    };
+    let mut request = Command::of(&header);
+    request.code = RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT.0;
+    let queue = MessageQueue::new("T", "a", 0);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = scene.connection.invoke(request.clone(), PATIENCE).await.unwrap();
+        let status: GetConsumerStatusBody = body::decode(&answer.body).unwrap();
+        if status.message_queue_table.get(&queue) == Some(&1) {
+            break;
+        }
+        // The handler has returned, and its worker is about to note it.
+        assert!(tokio::time::Instant::now() < deadline, "{status:?}");
+        tokio::task::yield_now().await;
+    }
+    scene.consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_nobody_waits_for_is_answered() {
+    // spec: client 71
+    let scene = scene().await;
+    let reply = Command::request(RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT);
+    let answer = scene.connection.invoke(reply, PATIENCE).await.unwrap();
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    let unknown = scene.connection.invoke(Command::request(RequestCode(9999)), PATIENCE).await.unwrap();
+    assert_eq!(unknown.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
+    scene.consumer.shutdown(PATIENCE).await;
+}

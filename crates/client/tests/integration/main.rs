@@ -1,0 +1,12 @@
+//! The client against a scripted name server and broker on loopback.
+#![allow(missing_docs, unreachable_pub)] // nobody else sees it
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test may panic
+
+mod admin;
+mod callbacks;
+mod consumer;
+mod orderly;
+mod producer;
+mod pull;
+mod support;
+mod transaction;

@@ -1,0 +1,114 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rocketwire::{ConsumeFrom, Message, MessageExt, MessageQueue, OrderlyResult};
+use rocketwire_protocol::RequestCode;
+
+use crate::support::{Cluster, PATIENCE, eventually};
+
+type Seen = Arc<Mutex<Vec<(String, i32)>>>;
+
+fn note(seen: &Seen, batch: &[Arc<MessageExt>]) {
+    let mut seen = seen.lock().unwrap();
+    for message in batch {
+        seen.push((String::from_utf8(message.body.to_vec()).unwrap(), message.reconsume_times));
+    }
+}
+
+/// A handler that only takes note.
+fn collect(seen: &Seen) -> impl Fn(Vec<Arc<MessageExt>>) -> std::future::Ready<()> + Send + Sync + 'static {
+    let seen = seen.clone();
+    move |batch| {
+        note(&seen, &batch);
+        std::future::ready(())
+    }
+}
+
+#[tokio::test]
+async fn messages_of_a_queue_come_in_order_and_a_failure_holds_it_up() {
+    // spec: client 109 113
+    let cluster = Cluster::with_topic("T", 1).await;
+    (0..50).for_each(|i| cluster.put(&Message::new("T", format!("{i:02}")), 0));
+    let client = cluster.client();
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let consume = move |batch: Vec<Arc<MessageExt>>| {
+        let noted = noted.clone();
+        async move {
+            note(&noted, &batch);
+            // Others get their chance to run out of order.
+            tokio::task::yield_now().await;
+            match (&batch[0].body[..], batch[0].reconsume_times) {
+                (b"07", 0) => OrderlyResult::SuspendFor(Duration::from_millis(10)),
+                (b"13", 0) => panic!("oh"),
+                _ => OrderlyResult::Success,
+            }
+        }
+    };
+    let options = |options: &mut rocketwire::PushConsumerOptions| options.suspend = Duration::from_millis(10);
+    let consumer = builder.options(options).start_orderly(consume).await.unwrap();
+    eventually("all", || seen.lock().unwrap().len() == 52).await;
+    let mut expected: Vec<(String, i32)> = (0..50).map(|i| (format!("{i:02}"), 0)).collect();
+    expected.insert(8, ("07".into(), 1));
+    expected.insert(15, ("13".into(), 1));
+    assert_eq!(*seen.lock().unwrap(), expected);
+    let report = consumer.shutdown(PATIENCE).await;
+    assert_eq!((report.unfinished, report.uncommitted), (0, 0));
+    assert_eq!(cluster.committed("CG", "T", 0), Some(50));
+    cluster.until("the lock is given back", |state| state.locks.lock().unwrap().is_empty()).await;
+    assert!(!cluster.seen(RequestCode::UNLOCK_BATCH_MQ).is_empty());
+}
+
+#[tokio::test]
+async fn a_queue_that_another_has_locked_waits() {
+    // spec: client 109 116
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    let foreign = format!("!{}", MessageQueue::new("T", "a", 0));
+    cluster.state.locks.lock().unwrap().insert(foreign.clone());
+    let client = cluster.client();
+    let seen = Seen::default();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let consumer = builder.start_orderly(collect(&seen)).await.unwrap();
+    let asked = || cluster.seen(RequestCode::LOCK_BATCH_MQ).len();
+    eventually("the lock is tried twice", || asked() > 1).await;
+    assert!(seen.lock().unwrap().is_empty());
+    cluster.state.locks.lock().unwrap().remove(&foreign);
+    eventually("the message", || seen.lock().unwrap().len() == 1).await;
+    consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_message_that_fails_too_often_makes_room() {
+    // spec: client 115
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "bad"), 0);
+    cluster.put(&Message::new("T", "good"), 0);
+    let client = cluster.client();
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let builder = builder.options(|options| {
+        options.max_reconsume_times = Some(2);
+        options.suspend = Duration::from_millis(10);
+    });
+    let consume = move |batch: Vec<Arc<MessageExt>>| {
+        let noted = noted.clone();
+        async move {
+            note(&noted, &batch);
+            if &batch[0].body[..] == b"bad" && &*batch[0].topic == "T" && batch[0].delay_level() == 0 {
+                return OrderlyResult::Suspend;
+            }
+            OrderlyResult::Success
+        }
+    };
+    let consumer = builder.start_orderly(consume).await.unwrap();
+    eventually("the good one", || seen.lock().unwrap().iter().any(|(body, _)| body == "good")).await;
+    let bad: Vec<i32> = seen.lock().unwrap().iter().take(3).map(|(_, times)| *times).collect();
+    assert_eq!(bad, [0, 1, 2]);
+    assert_eq!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG"), ["bad"]);
+    consumer.shutdown(PATIENCE).await;
+}
