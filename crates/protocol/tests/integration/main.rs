@@ -10,3 +10,4 @@ mod headers;
 mod props;
 mod support;
 mod vectors;
+mod wire_doc;
