@@ -85,6 +85,20 @@ impl PushConsumerBuilder {
     /// The handler returns a [`ConsumeResult`], `()` or a `Result<(), E>`. A panic counts as
     /// [`ConsumeResult::ReconsumeLater`]. Messages are delivered at least once.
     ///
+    /// An async closure that captures nothing will do; else clone what it needs for each message:
+    /// ```no_run
+    /// # async fn example(client: rocketwire::Client) -> Result<(), rocketwire::RequestError> {
+    /// # let builder = client.push_consumer("group").subscribe("Topic", "*");
+    /// let database = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    /// let consumer = builder
+    ///     .start(move |message| {
+    ///         let database = database.clone();
+    ///         async move { database.lock().map(|mut rows| rows.push(message)).map_err(|_| "poisoned") }
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`RequestError`] if the group's or a topic's name is not allowed, an option is out of range, or the client
     /// has a consumer of that group. A topic without a route is no error: the consumer waits for it.

@@ -51,8 +51,8 @@ pub fn handle(state: &Arc<State>, broker: &str, request: Request) -> Answer {
             let key = (header.consumer_group.to_string(), header.topic.to_string(), header.queue_id);
             match state.offsets.lock().unwrap().get(&key) {
                 Some(offset) => {
-                    let base = Default::default();
-                    ok().with_header(&QueryConsumerOffsetResponseHeader { offset: *offset, base }).into()
+                    let header = QueryConsumerOffsetResponseHeader { offset: *offset, base: () };
+                    ok().with_header(&header).into()
                 }
                 None => Command::error(ResponseCode::QUERY_NOT_FOUND, "Not found").into(),
             }
@@ -73,7 +73,7 @@ pub fn handle(state: &Arc<State>, broker: &str, request: Request) -> Answer {
                 RequestCode::GET_MIN_OFFSET => 0,
                 _ => max / 2,
             };
-            ok().with_header(&GetMaxOffsetResponseHeader { offset, base: Default::default() }).into()
+            ok().with_header(&GetMaxOffsetResponseHeader { offset, base: () }).into()
         }
         RequestCode::CONSUMER_SEND_MSG_BACK => send_back(state, broker, &command).into(),
         RequestCode::LOCK_BATCH_MQ => {
