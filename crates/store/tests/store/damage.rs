@@ -238,3 +238,20 @@ fn bytes_behind_the_end_of_a_crashed_store_are_cut_and_reported() {
     let queue = world.log().queue("orders", 0);
     assert_eq!(world.log().read(queue, 0, limits, &mut all).unwrap().status, ReadStatus::Found);
 }
+
+#[test]
+fn index_files_that_belong_to_no_closed_segment_are_removed() {
+    let disk = small_store();
+    let segments = disk.paths().into_iter().filter(|path| is_in(path, "log"));
+    let active = segments.max().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let (_, stale) = files(&disk).into_iter().find(|(path, _)| is_in(path, "index")).unwrap();
+    // One of the segment that grows, left by an earlier life of it; one of no segment; one that was not finished.
+    let strays = [format!("{active}.idx"), "00000000000000999999.idx".to_owned(), format!("{active}.tmp")];
+    for stray in &strays {
+        disk.replace(&Path::new("/store/index").join(stray), stale.clone());
+    }
+    boot(&disk).unwrap();
+    for stray in &strays {
+        assert!(disk.contents(&Path::new("/store/index").join(stray)).is_none(), "{stray} is gone");
+    }
+}
