@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Parser, builder::styling};
 
 use rocketwire::Client;
-use rocketwire_protocol::Encoding;
+use rocketwire_protocol::{Encoding, message::name};
 
 use crate::{commands::Command, failure::Failure};
 
@@ -46,13 +46,22 @@ pub(crate) enum HeaderEncoding {
     Binary,
 }
 
-impl From<HeaderEncoding> for Encoding {
+impl std::convert::From<HeaderEncoding> for Encoding {
     fn from(encoding: HeaderEncoding) -> Encoding {
         match encoding {
             HeaderEncoding::Json => Encoding::Json,
             HeaderEncoding::Binary => Encoding::Binary,
         }
     }
+}
+
+/// Where a consumer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum From {
+    /// At the first message there is
+    Earliest,
+    /// Behind the last message there is
+    Latest,
 }
 
 /// Where the cluster is.
@@ -103,6 +112,16 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     let number: usize =
         number.parse().map_err(|_| "a number of bytes is wanted, as in 512 or 4k".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "that is too much".to_owned())
+}
+
+/// A name that RocketMQ allows for a topic.
+pub(crate) fn topic(text: &str) -> Result<String, String> {
+    name::check_topic(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A name that RocketMQ allows for a group.
+pub(crate) fn group(text: &str) -> Result<String, String> {
+    name::check_group(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// `HOST:PORT`.

@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The same, where the command line itself is at fault.
     Usage(String),
+    /// Said already.
+    Told,
     /// Nobody reads the standard output any more, as in `rocketwire consume .. | head`: no error.
     Closed,
 }
@@ -25,6 +27,7 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Failure::Closed => ExitCode::SUCCESS,
+            Failure::Told => ExitCode::from(1),
             Failure::Failed(sentence) => {
                 output::error(&sentence);
                 ExitCode::from(1)
@@ -41,6 +44,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Failed(sentence) | Failure::Usage(sentence) => f.write_str(sentence),
+            Failure::Told => f.write_str("failed"),
             Failure::Closed => f.write_str("the standard output is closed"),
         }
     }

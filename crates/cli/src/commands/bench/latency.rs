@@ -66,7 +66,7 @@ impl Latencies {
 }
 
 /// To a tenth.
-pub(crate) fn round(value: f64) -> f64 {
+fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 

@@ -14,7 +14,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::latency::{Latencies, round};
+use super::latency::Latencies;
 use crate::{
     failure::Failure,
     output::{Format, Output},
@@ -32,6 +32,8 @@ pub(crate) struct Window {
 pub(crate) struct Tally {
     pub(crate) latencies: Latencies,
     pub(crate) errors: AtomicU64,
+    /// When the last thing that counts happened, for loads that can run dry: nanoseconds into the window.
+    pub(crate) last_ns: AtomicU64,
     /// The first error, for the report.
     pub(crate) first_error: std::sync::OnceLock<String>,
 }
@@ -41,6 +43,7 @@ impl Tally {
         Tally {
             latencies: Latencies::new(),
             errors: AtomicU64::new(0),
+            last_ns: AtomicU64::new(0),
             first_error: std::sync::OnceLock::new(),
         }
     }
@@ -75,15 +78,28 @@ pub(crate) async fn closed_loop<E: ToString, F: Future<Output = Result<(), E>>>(
     }
 }
 
-/// Runs a load on `threads` threads, each with a runtime of its own, and prints the report.
+/// How a load is run.
+pub(crate) struct Plan {
+    /// Each with a runtime of its own.
+    pub(crate) threads: usize,
+    /// Not counted, before the window.
+    pub(crate) warm_up: Duration,
+    /// Of the window.
+    pub(crate) duration: Duration,
+    pub(crate) format: Format,
+}
+
+impl Plan {
+    /// With a warm-up of a quarter of the duration, one second at most.
+    pub(crate) fn new(threads: usize, duration: Duration, format: Format) -> Plan {
+        Plan { threads, warm_up: (duration / 4).min(Duration::from_secs(1)), duration, format }
+    }
+}
+
+/// Runs a load and prints the report.
 ///
 /// `prepare` gets the number of the thread and connects; what it returns is run once all are ready.
-pub(crate) fn run<P, L>(
-    threads: usize,
-    duration: Duration,
-    format: Format,
-    prepare: impl Fn(usize) -> P + Sync,
-) -> Result<(), Failure>
+pub(crate) fn run<P, L>(plan: &Plan, prepare: impl Fn(usize) -> P + Sync) -> Result<(), Failure>
 where
     P: Future<Output = Result<L, Failure>>,
     L: AsyncFnOnce(Window, Arc<Tally>) -> Result<(), Failure>,
@@ -91,7 +107,7 @@ where
     let (go, started) = watch::channel(None);
     let (ready, readiness) = mpsc::channel();
     let measured = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
+        let running: Vec<_> = (0..plan.threads)
             .map(|number| {
                 let (ready, started, prepare) = (ready.clone(), started.clone(), &prepare);
                 scope.spawn(move || one_thread(prepare(number), &ready, started))
@@ -99,8 +115,8 @@ where
             .collect();
         drop(ready);
         // Each thread says that it is connected, or drops its end on the way out.
-        let all_ready = readiness.iter().take(threads).count() == threads;
-        let (window, cpu) = if all_ready { watch_window(&go, duration) } else { (None, None) };
+        let all_ready = readiness.iter().take(plan.threads).count() == plan.threads;
+        let (window, cpu) = if all_ready { watch_window(&go, plan) } else { (None, None) };
         drop(go);
         let tally = Tally::new();
         for thread in running {
@@ -109,6 +125,7 @@ where
                 .map_err(|_| Failure::new("a thread of the load panicked: please report it"))??;
             tally.latencies.merge(&one.latencies);
             tally.errors.fetch_add(one.errors.load(Relaxed), Relaxed);
+            tally.last_ns.fetch_max(one.last_ns.load(Relaxed), Relaxed);
             if let Some(error) = one.first_error.get() {
                 tally.first_error.get_or_init(|| error.clone());
             }
@@ -117,7 +134,7 @@ where
             .map(|window: Window| Report::new(&tally, window.end - window.start, cpu))
             .ok_or_else(|| Failure::new("the load did not start"))
     })?;
-    measured.print(format)
+    measured.print(plan.format)
 }
 
 fn one_thread<L>(
@@ -143,12 +160,9 @@ where
 }
 
 /// Starts the window, and measures the process's CPU time in it.
-fn watch_window(
-    go: &watch::Sender<Option<Window>>,
-    duration: Duration,
-) -> (Option<Window>, Option<Duration>) {
-    let start = Instant::now() + (duration / 4).min(Duration::from_secs(1));
-    let window = Window { start, end: start + duration };
+fn watch_window(go: &watch::Sender<Option<Window>>, plan: &Plan) -> (Option<Window>, Option<Duration>) {
+    let start = Instant::now() + plan.warm_up;
+    let window = Window { start, end: start + plan.duration };
     go.send_replace(Some(window));
     thread::sleep(window.start.saturating_duration_since(Instant::now()));
     let before = cpu_time();
@@ -190,6 +204,10 @@ struct Report {
 impl Report {
     fn new(tally: &Tally, elapsed: Duration, cpu: Option<Duration>) -> Report {
         let requests = tally.latencies.count();
+        let elapsed = match tally.last_ns.load(Relaxed) {
+            0 => elapsed,
+            last => elapsed.min(Duration::from_nanos(last)),
+        };
         let each = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests.max(1) as f64);
         Report {
             rps: (requests as f64 / elapsed.as_secs_f64()).round(),
@@ -200,7 +218,7 @@ impl Report {
             errors: tally.errors.load(Relaxed),
             cpu_us: each.map(|us| (us * 1000.0).round() / 1000.0),
             requests,
-            seconds: round(elapsed.as_secs_f64()),
+            seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             first_error: tally.first_error.get().cloned(),
         }
     }

@@ -1,9 +1,11 @@
 //! `rocketwire bench`: closed loops with percentiles.
 
+mod consume;
 mod latency;
 mod load;
 mod rpc;
 mod rpc_server;
+mod send;
 
 use clap::Subcommand;
 
@@ -14,12 +16,16 @@ use crate::failure::Failure;
 pub(crate) enum Bench {
     RpcServer(rpc_server::Args),
     Rpc(rpc::Args),
+    Send(send::Args),
+    Consume(consume::Args),
 }
 
 pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
     match bench {
         Bench::RpcServer(args) => rpc_server::run(&args),
         Bench::Rpc(args) => rpc::run(&args),
+        Bench::Send(args) => send::run(&args),
+        Bench::Consume(args) => consume::run(&args),
     }
 }
 

@@ -8,7 +8,7 @@ use rocketwire_remoting::{ClientOptions, Connection, RemotingClient, Router};
 
 use super::{
     ECHO,
-    load::{self, Tally, Window},
+    load::{self, Plan, Tally, Window},
 };
 use crate::{
     args::{self, HeaderEncoding},
@@ -71,7 +71,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let threads = usize::from(args.threads.min(args.connections));
-    load::run(threads, args.duration, args.output, async |number| {
+    load::run(&Plan::new(threads, args.duration, args.output), async |number| {
         let mut clients = Vec::new();
         for _ in (number..usize::from(args.connections)).step_by(threads) {
             clients.push(connect(args).await?);

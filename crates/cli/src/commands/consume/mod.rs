@@ -9,7 +9,7 @@ use rocketwire::{Client, FilterExpression, MessageQueue};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
-    args::{self, HeaderEncoding},
+    args::{self, From, HeaderEncoding},
     failure::Failure,
     output::{self, Format},
     runtime, stop,
@@ -37,11 +37,11 @@ pub(crate) struct Args {
     cluster: args::Cluster,
 
     /// The topic
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = args::topic)]
     topic: String,
 
     /// The consumer group whose offsets are used
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = args::group)]
     group: String,
 
     /// Only messages with one of these tags, as 'A || B'
@@ -71,14 +71,6 @@ pub(crate) struct Args {
     /// How to print: the bodies, or JSON
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum From {
-    /// At the first message there is
-    Earliest,
-    /// Behind the last message there is
-    Latest,
 }
 
 /// Batches that wait to be printed; each queue may wait with one more in its hands.

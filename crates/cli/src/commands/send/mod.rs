@@ -40,7 +40,7 @@ pub(crate) struct Args {
     cluster: args::Cluster,
 
     /// The topic
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = args::topic)]
     topic: String,
 
     /// The tag, by which consumers can choose
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     timeout: Duration,
 
     /// The producer's group
-    #[arg(long, default_value = "rocketwire-cli")]
+    #[arg(long, default_value = "rocketwire-cli", value_parser = args::group)]
     group: String,
 
     /// How headers are written
@@ -102,15 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn send(args: &Args, client: &Client) -> Result<(), Failure> {
-    let producer = client
-        .producer(&args.group)
-        .options(|options| {
-            options.timeout = args.timeout;
-            // Larger bodies mean fewer system calls than the codec costs only on slow networks.
-            options.max_message_size = MAX_BODY;
-        })
-        .build()
-        .map_err(Failure::new)?;
+    let producer = client.producer(&args.group).timeout(args.timeout).build().map_err(Failure::new)?;
     let queues = queues(args, &producer).await?;
     let from_stdin = args.body.iter().any(|body| body == "-");
     let source = lines::Source::new(&args.body, args.count);
@@ -158,6 +150,3 @@ fn property(text: &str) -> Result<(String, String), String> {
         _ => Err("NAME=VALUE is wanted".to_owned()),
     }
 }
-
-/// What no broker takes unless it is told to; RocketMQ's own limit is 4 MiB, and the broker says so itself.
-const MAX_BODY: usize = 15 << 20;

@@ -124,6 +124,9 @@ impl Report {
         if self.failed == 0 {
             return Ok(());
         }
+        if self.failed == 1 && !self.gave_up {
+            return Err(Failure::Told);
+        }
         let rest = match self.gave_up {
             true => ", and the rest of the input was not sent: the broker cannot be reached or refuses",
             false => "",

@@ -1,0 +1,42 @@
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use crate::support::{Ended, Serve, command, run, signal, wait};
+
+/// A report with work done and no failure. Nothing is asserted about speed.
+fn check(ended: Ended) {
+    let report = ended.ok().json().remove(0);
+    assert!(report["requests"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["errors"], 0, "{report}");
+    for field in ["rps", "p50_us", "p99_us", "p999_us", "max_us"] {
+        assert!(report[field].as_f64().unwrap() > 0.0, "{field}: {report}");
+    }
+    assert!(report["p50_us"].as_f64() <= report["p99_us"].as_f64(), "{report}");
+}
+
+#[test]
+fn requests_are_measured() {
+    let mut server = command(&["bench", "rpc-server", "--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let addr = ready.split_whitespace().last().unwrap();
+    for more in [
+        &["--connections", "1", "--inflight", "1"][..],
+        &["-c", "3", "-i", "8", "--threads", "2", "--encoding", "json"],
+    ] {
+        let args = ["bench", "rpc", "--addr", addr, "--duration", "300ms", "--body", "1k", "-o", "json"];
+        check(run(&[&args[..], more].concat(), b""));
+    }
+    signal(&server, "TERM");
+    assert_eq!(wait(&mut server).code(), Some(0));
+}
+
+#[test]
+fn sends_and_consumes_are_measured() {
+    let serve = Serve::memory();
+    let args = ["-n", &serve.address, "-t", "Load", "--duration", "500ms", "-o", "json"];
+    check(run(&[&["bench", "send", "--inflight", "16"], &args[..]].concat(), b""));
+    check(run(&[&["bench", "consume"], &args[..]].concat(), b""));
+}

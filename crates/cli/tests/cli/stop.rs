@@ -1,0 +1,56 @@
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+};
+
+use crate::support::{Serve, command, signal, wait};
+
+#[test]
+fn serve_stops_in_order() {
+    for name in ["TERM", "INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut serve = Serve::in_folder(folder.path());
+        serve.send(&["-t", "T", "kept"], b"").ok();
+        serve.consume(&["-t", "T", "-g", "g", "-c", "1"]).ok();
+        serve.send(&["-t", "T", "new"], b"").ok();
+        serve.signal(name);
+        assert_eq!(wait(&mut serve.child).code(), Some(0), "SIG{name}");
+        assert_eq!(serve.log(), "");
+        // Messages and offsets are there the next time.
+        let serve = Serve::in_folder(folder.path());
+        let rest = serve.consume(&["-t", "T", "-g", "g", "-e"]).ok();
+        assert_eq!(rest.stdout, "new\n", "SIG{name}");
+    }
+}
+
+#[test]
+fn serve_stops_while_consumers_wait() {
+    let mut serve = Serve::memory();
+    serve.send(&["-t", "T", "x"], b"").ok();
+    let args = ["consume", "-n", &serve.address, "-t", "T", "-g", "g"];
+    let mut consumer = command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(consumer.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // Its long polls are parked at the broker now, or soon.
+    serve.signal("TERM");
+    assert_eq!(wait(&mut serve.child).code(), Some(0));
+    assert!(!serve.log().contains("got no answer"), "{}", serve.log());
+    consumer.kill().unwrap();
+    consumer.wait().unwrap();
+}
+
+#[test]
+fn consume_commits_when_it_is_stopped() {
+    let serve = Serve::memory();
+    serve.send(&["-t", "T", "one", "two"], b"").ok();
+    let args = ["consume", "-n", &serve.address, "-t", "T", "-g", "g"];
+    let mut consumer = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(consumer.stdout.take().unwrap()).lines();
+    assert!(lines.next().is_some() && lines.next().is_some());
+    signal(&consumer, "INT");
+    assert_eq!(wait(&mut consumer).code(), Some(0));
+    let mut said = String::new();
+    consumer.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+    assert_eq!(serve.consume(&["-t", "T", "-g", "g", "-e"]).ok().stdout, "");
+}
