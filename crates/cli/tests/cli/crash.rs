@@ -12,7 +12,6 @@ use crate::support::{Serve, command, wait};
 /// `kill -9` in the middle of a send: every line that was reported as stored is there afterwards, at its offset.
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
-    // spec: client H.9 (an acknowledged message survives)
     let folder = tempfile::tempdir().unwrap();
     let mut serve = Serve::in_folder(folder.path());
     let args = ["send", "-n", &serve.address, "-t", "Crash", "-", "-o", "json"];

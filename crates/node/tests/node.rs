@@ -1,0 +1,243 @@
+//! Nodes as their users start them, with the SDK as their client.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests
+
+use std::{net::TcpListener, path::Path, time::Duration};
+
+use rocketwire::{Client, Message, MessageQueue, PullOptions};
+use rocketwire_node::{Flush, Node, NodeBuilder, NodeError};
+
+/// Longer than anything takes on a machine that works.
+const PATIENCE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(5);
+
+fn client(addr: impl ToString) -> Client {
+    Client::builder().name_servers(&addr.to_string()).build().unwrap()
+}
+
+/// Sends one message and says where it is.
+async fn send(client: &Client, topic: &str, body: &str) -> (MessageQueue, i64) {
+    let producer = client.producer("producers").build().unwrap();
+    let sent = producer.send(Message::new(topic, body.to_owned())).await.unwrap();
+    (sent.message_queue, sent.queue_offset)
+}
+
+async fn read(client: &Client, queue: &MessageQueue, offset: i64) -> Vec<String> {
+    let pulled = client.pull(queue, offset, &PullOptions::default()).await.unwrap();
+    pulled.messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+}
+
+/// What a test of a user looks like: a node of its own, in memory, on a free port.
+#[tokio::test]
+async fn a_node_in_memory_is_a_broker_for_one_test() {
+    let node = Node::builder().memory().start().await.unwrap();
+    let client = client(node.addr());
+    let (queue, offset) = send(&client, "Orders", "4711").await;
+    assert_eq!(read(&client, &queue, offset).await, ["4711"]);
+    client.close(GRACE).await;
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_nodes_in_one_process_know_nothing_of_each_other() {
+    let (one, other) = (Node::builder().start().await.unwrap(), Node::builder().start().await.unwrap());
+    assert_ne!(one.addr(), other.addr());
+    one.create_topic("OnlyHere", 2).await.unwrap();
+    let (here, there) = (client(one.addr()), client(other.addr()));
+    assert_eq!(here.queues("OnlyHere").await.unwrap().len(), 2);
+    assert!(there.queues("OnlyHere").await.is_err());
+    let (queue, offset) = send(&here, "Both", "here").await;
+    let (far_queue, far_offset) = send(&there, "Both", "there").await;
+    assert_eq!(read(&here, &queue, offset).await, ["here"]);
+    assert_eq!(read(&there, &far_queue, far_offset).await, ["there"]);
+    one.shutdown(GRACE).await.unwrap();
+    // The other one goes on.
+    send(&there, "Both", "still there").await;
+    other.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn messages_and_offsets_outlive_the_node() {
+    for flush in [Flush::Sync, Flush::Async] {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || Node::builder().data_dir(folder.path()).flush(flush).start();
+        let node = start().await.unwrap();
+        let before = client(node.addr());
+        let (queue, offset) = send(&before, "Kept", "kept").await;
+        before.pull(&queue, offset, &options("readers")).await.unwrap();
+        before.commit("readers", &queue, offset + 1).await.unwrap();
+        before.close(GRACE).await;
+        node.shutdown(GRACE).await.unwrap();
+
+        let node = start().await.unwrap();
+        let after = client(node.addr());
+        assert_eq!(read(&after, &queue, offset).await, ["kept"], "{flush:?}");
+        assert_eq!(after.committed("readers", &queue).await.unwrap(), Some(offset + 1), "{flush:?}");
+        // A topic that a send created is there, too, and goes on where it was.
+        let producer = after.producer("producers").build().unwrap();
+        let sent = producer.send_to(&queue, Message::new("Kept", "more")).await.unwrap();
+        assert_eq!(sent.queue_offset, offset + 1, "{flush:?}");
+        node.shutdown(GRACE).await.unwrap();
+    }
+}
+
+fn options(group: &str) -> PullOptions {
+    let mut options = PullOptions::default();
+    options.group = group.to_owned();
+    options
+}
+
+#[tokio::test]
+async fn a_folder_has_one_node_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::builder().data_dir(folder.path()).start().await.unwrap();
+    let second = Node::builder().data_dir(folder.path()).start().await;
+    let error = second.expect_err("the folder is in use").to_string();
+    assert!(error.contains("in use") && error.contains(folder.path().to_str().unwrap()), "{error}");
+    node.shutdown(GRACE).await.unwrap();
+    let again = Node::builder().data_dir(folder.path()).start().await.unwrap();
+    // Dropping gives it back as well, a little later.
+    drop(again);
+    let third = start_when_free(folder.path()).await;
+    third.shutdown(GRACE).await.unwrap();
+}
+
+async fn start_when_free(folder: &Path) -> Node {
+    tokio::time::timeout(PATIENCE, async {
+        loop {
+            match Node::builder().data_dir(folder).start().await {
+                Ok(node) => return node,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    })
+    .await
+    .expect("the folder is given back")
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_leaves_nothing_behind() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |port| Node::builder().data_dir(folder.path()).port(port).start();
+    let error = start(taken.local_addr().unwrap().port()).await.expect_err("the port is taken");
+    assert!(matches!(error, NodeError::Bind(_)), "{error}");
+    // The store is closed again, so that a better port works at once.
+    start(0).await.unwrap().shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_route_names_the_address_by_which_it_was_asked() {
+    // spec: broker F1
+    let node = Node::builder().host("0.0.0.0").start().await.unwrap();
+    let port = node.addr().port();
+    for host in ["127.0.0.1", "127.0.0.2"] {
+        let reachable = Client::builder().name_servers(&format!("{host}:{port}")).build().unwrap();
+        assert_eq!(broker_address(&reachable).await, format!("{host}:{port}"));
+        send(&reachable, "T", "x").await;
+    }
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_advertised_address_is_told_to_everybody() {
+    let node = Node::builder().advertise("localhost:9").start().await.unwrap();
+    assert_eq!(broker_address(&client(node.addr())).await, "localhost:9");
+    node.shutdown(GRACE).await.unwrap();
+    let error = Node::builder().advertise("no port").start().await.expect_err("that is no address");
+    assert!(matches!(error, NodeError::Advertise { .. }), "{error}");
+}
+
+/// The address of the broker in the route of the topic that all new topics resemble.
+async fn broker_address(client: &Client) -> String {
+    use rocketwire_protocol::{
+        Command,
+        body::{self, TopicRouteData},
+        header::GetRouteInfoRequestHeader,
+    };
+    let request = Command::of(&GetRouteInfoRequestHeader {
+        topic: "TBW102".into(),
+        accept_standard_json_only: Some(true),
+        ..GetRouteInfoRequestHeader::default()
+    });
+    let answer = client.remoting().invoke_name_server(request, PATIENCE).await.unwrap();
+    let route: TopicRouteData = body::decode(&answer.body).unwrap();
+    route.broker_datas[0].broker_addrs[&0].to_string()
+}
+
+#[tokio::test]
+async fn the_vip_port_is_served_by_the_same_broker() {
+    // spec: broker F1 0.9
+    let node = with_vip_port().await;
+    let mut vip = node.addr();
+    vip.set_port(vip.port() - 2);
+    // Asked there, the route names the other port.
+    assert_eq!(broker_address(&client(vip)).await, node.addr().to_string());
+    let builder = Client::builder().name_servers(&node.addr().to_string());
+    let client = builder.options(|options| options.vip_channel = true).build().unwrap();
+    let (queue, offset) = send(&client, "T", "by the side door").await;
+    assert_eq!(read(&client, &queue, offset).await, ["by the side door"]);
+    node.shutdown(GRACE).await.unwrap();
+    assert!(TcpListener::bind(vip).is_ok(), "nobody listens there any more");
+    let error = Node::builder().vip_port(true).start().await.expect_err("port 0 has no port - 2");
+    assert!(matches!(error, NodeError::Options(_)), "{error}");
+}
+
+/// On the first two ports that happen to be free.
+async fn with_vip_port() -> Node {
+    loop {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        match Node::builder().port(free).vip_port(true).start().await {
+            Ok(node) => return node,
+            Err(NodeError::Bind(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_are_spread_over_threads() {
+    let node = Node::builder().threads(2).start().await.unwrap();
+    let clients: Vec<Client> = (0..6).map(|_| client(node.addr())).collect();
+    for (number, client) in clients.iter().enumerate() {
+        let body = number.to_string();
+        let (queue, offset) = send(client, "T", &body).await;
+        // Another connection, on another thread, sees it.
+        assert_eq!(read(&clients[(number + 1) % 6], &queue, offset).await, [body]);
+    }
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_parked_pull_is_answered_by_a_shutdown() {
+    let node = Node::builder().start().await.unwrap();
+    let client = client(node.addr());
+    let (queue, offset) = send(&client, "T", "x").await;
+    let mut waiting = PullOptions::default();
+    waiting.wait = PATIENCE;
+    let pull = tokio::spawn(async move { client.pull(&queue, offset + 1, &waiting).await });
+    // Parked, or about to be.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let stopped = tokio::time::timeout(PATIENCE / 2, node.shutdown(PATIENCE)).await;
+    stopped.expect("it does not wait for the pull's own time").unwrap();
+    // An answer, or a connection that closes: no silence until the pull's own deadline.
+    let _ = tokio::time::timeout(PATIENCE / 2, pull).await.expect("the pull has ended").unwrap();
+}
+
+#[tokio::test]
+async fn unknown_topics_are_refused_where_that_is_wanted() {
+    // spec: client 141
+    let node = Node::builder().auto_create_topic(false).broker_name("b").cluster("c").start().await.unwrap();
+    let client = client(node.addr());
+    let producer = client.producer("producers").build().unwrap();
+    assert!(producer.send(Message::new("Unknown", "x")).await.is_err());
+    node.create_topic("Known", 1).await.unwrap();
+    let sent = producer.send(Message::new("Known", "x")).await.unwrap();
+    assert_eq!(&*sent.message_queue.broker_name, "b");
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[test]
+fn builders_are_values() {
+    fn is_send<T: Send + Sync + Clone>() {}
+    is_send::<NodeBuilder>();
+}
