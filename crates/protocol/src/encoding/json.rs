@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use crate::{
     Command, Encoding, Fields, Flag, LanguageCode, Version, WriteFields,
+    encoding::scan,
     fields::FieldWriter,
     frame::{EncodeError, FrameError},
 };
@@ -121,20 +122,16 @@ pub(crate) fn decimal(n: i64, buffer: &mut [u8; 20]) -> &[u8] {
 /// Appends a quoted string with fastjson's escapes.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|&b| needs_look(b)) {
-        let (plain, from) = rest.split_at(at);
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, from) = rest.split_at(scan::needs_look(rest));
         out.extend_from_slice(plain);
+        if from.is_empty() {
+            break;
+        }
         rest = escape_first(from, out);
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
-}
-
-/// Control bytes, quote, backslash, DEL, and the lead bytes of U+0080..U+009F (C2) and U+2028/9 (E2).
-fn needs_look(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f || byte == 0xc2 || byte == 0xe2
 }
 
 /// Writes the first character of `from`, escaped if it has to be, and returns what is behind it.
@@ -201,12 +198,19 @@ impl Token<'_> {
 pub(crate) fn unescape(raw: &[u8]) -> String {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = rest.iter().position(|&b| b == b'\\') {
-        let (plain, from) = rest.split_at(at);
+    loop {
+        let (plain, from) = rest.split_at(scan::backslash(rest));
         out.extend_from_slice(plain);
-        rest = unescape_first(from, &mut out);
+        rest = match from {
+            [] => break,
+            // The separators of a property string: every send has them.
+            [b'\\', b'u', b'0', b'0', b'0', digit @ b'0'..=b'9', rest @ ..] => {
+                out.push(digit - b'0');
+                rest
+            }
+            from => unescape_first(from, &mut out),
+        };
     }
-    out.extend_from_slice(rest);
     String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
@@ -332,7 +336,7 @@ impl<'a> Scanner<'a> {
         let from = self.at;
         let mut escaped = false;
         loop {
-            self.skip_plain();
+            self.at += scan::quote_or_backslash(self.slice(self.at, self.text.len()));
             match self.next()? {
                 b'"' => return Ok((self.slice(from, self.at - 1), escaped)),
                 b'\\' => {
@@ -346,25 +350,6 @@ impl<'a> Scanner<'a> {
                 // fastjson takes raw control characters inside strings
                 _ => {}
             }
-        }
-    }
-
-    /// To the next quote or backslash, eight bytes at a time.
-    fn skip_plain(&mut self) {
-        const ONES: u64 = u64::from_ne_bytes([1; 8]);
-        const TOPS: u64 = ONES << 7;
-        let has_zero = |x: u64| x.wrapping_sub(ONES) & !x & TOPS;
-        while let Some(chunk) = self.text.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*chunk);
-            let hit = has_zero(word ^ (ONES * b'"' as u64)) | has_zero(word ^ (ONES * b'\\' as u64));
-            if hit != 0 {
-                self.at += (hit.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
-        }
-        while self.text.get(self.at).is_some_and(|b| !matches!(b, b'"' | b'\\')) {
-            self.at += 1;
         }
     }
 
@@ -467,6 +452,10 @@ impl<'a> Scanner<'a> {
 }
 
 fn is_number(raw: &[u8]) -> bool {
+    let digits = raw.strip_prefix(b"-").unwrap_or(raw);
+    if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
+        return true;
+    }
     std::str::from_utf8(raw).is_ok_and(|text| text.parse::<f64>().is_ok())
         && raw.iter().all(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
 }

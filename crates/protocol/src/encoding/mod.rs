@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod json;
+pub(crate) mod scan;
 
 use std::{fmt, str::FromStr};
 
