@@ -74,7 +74,7 @@ fn check_transaction(client: &Arc<Inner>, request: Request) -> Answer {
         return Answer::Taken;
     };
     let connection = request.connection().clone();
-    client.tasks.spawn(answer_check(producer, asked, message, connection));
+    client.spawn_callback(answer_check(producer, asked, message, connection));
     Answer::Taken
 }
 
@@ -110,7 +110,7 @@ fn reset_offsets(client: &Arc<Inner>, request: Request) -> Answer {
         && let Some(consumer) = client.groups.consumer(&reset.group)
         && let Ok(table) = body::decode::<ResetOffsetBody>(&request.command.body)
     {
-        client.tasks.spawn(consumer::reset_offsets(consumer, reset.topic, table.offset_table));
+        client.spawn_callback(consumer::reset_offsets(consumer, reset.topic, table.offset_table));
     }
     Answer::Taken
 }

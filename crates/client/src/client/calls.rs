@@ -6,8 +6,8 @@ use bytestring::ByteString;
 use rocketwire_protocol::{
     Command, RequestCode, RequestHeader, ResponseCode,
     body::{
-        self, GetConsumerListByGroupResponseBody, LockBatchRequestBody, LockBatchResponseBody, MessageQueue,
-        UnlockBatchRequestBody,
+        self, CheckClientRequestBody, GetConsumerListByGroupResponseBody, LockBatchRequestBody,
+        LockBatchResponseBody, MessageQueue, SubscriptionData, UnlockBatchRequestBody,
     },
     header::{
         BoundaryType, GetConsumerListByGroupRequestHeader, GetMaxOffsetRequestHeader,
@@ -168,6 +168,24 @@ impl BrokerCalls<'_> {
         if let Err(error) = self.remoting.invoke_oneway(self.address, request, Duration::from_secs(1)).await {
             tracing::warn!(address = self.address, %error, "could not give locks back; they expire after 60 s");
         }
+    }
+
+    /// Asks whether the broker can filter so.
+    pub(crate) async fn check_subscription(
+        &self,
+        client_id: &ByteString,
+        group: &ByteString,
+        subscription: SubscriptionData,
+    ) -> Result<(), RequestError> {
+        let body = CheckClientRequestBody {
+            client_id: client_id.clone(),
+            group: group.clone(),
+            subscription_data: Some(subscription),
+            ..CheckClientRequestBody::default()
+        };
+        let request = Command::request(RequestCode::CHECK_CLIENT_CONFIG).with_body(body::encode(&body));
+        let answer = self.remoting.invoke(self.address, request, OFFSET_TIMEOUT).await;
+        success("CHECK_CLIENT_CONFIG", self.address, answer).map(|_| ())
     }
 
     /// Says good-bye for a group.

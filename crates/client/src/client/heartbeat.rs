@@ -1,16 +1,41 @@
 //! Heartbeats and good-byes (spec client G.3, broker B.8).
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytestring::ByteString;
 use rocketwire_protocol::{
     Command, RequestCode,
     body::{self, ConsumerData, HeartbeatData, ProducerData},
 };
+use rocketwire_remoting::{ClientOptions, ConnectionEvent, ConnectionListener};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{BrokerCalls, Inner};
 use crate::error::success;
+
+/// A broker knows a client by its connection: on a new one it has to be told again.
+struct Announce {
+    client: Weak<Inner>,
+    user: Option<Arc<dyn ConnectionListener>>,
+}
+
+impl ConnectionListener for Announce {
+    fn on_event(&self, event: ConnectionEvent) {
+        if let (ConnectionEvent::Active(_), Some(client)) = (&event, self.client.upgrade()) {
+            client.want_heartbeat();
+        }
+        if let Some(user) = &self.user {
+            user.on_event(event);
+        }
+    }
+}
+
+/// The options with a listener in front of the user's.
+pub(super) fn announcing(client: &Weak<Inner>, mut options: ClientOptions) -> ClientOptions {
+    let user = options.listener.take();
+    options.listener = Some(Arc::new(Announce { client: client.clone(), user }));
+    options
+}
 
 /// What a heartbeat says. `None` if there is nobody to tell about.
 fn heartbeat(

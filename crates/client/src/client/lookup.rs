@@ -12,7 +12,6 @@ use rocketwire_protocol::{
     body::{self, ClusterInfo, TopicRouteData},
     header::GetRouteInfoRequestHeader,
 };
-use rocketwire_remoting::RpcError;
 use tokio::time::Instant;
 
 use super::Inner;
@@ -86,12 +85,10 @@ impl Inner {
         let lookup = self.lookups.of(topic);
         let Ok(_only_one) = tokio::time::timeout_at(deadline, lookup.lock()).await else {
             let mut error = RouteError::new(topic, RouteErrorKind::Unreachable);
-            error.source = Some(Box::new(RpcError::Timeout {
-                addr: "the name servers".into(),
-                phase: rocketwire_remoting::Phase::Answer,
-                elapsed: Duration::ZERO,
-                timeout: Duration::ZERO,
-            }));
+            error.answers = vec![NameServerAnswer {
+                address: self.options.name_servers.join(";"),
+                answer: "nothing before the deadline; another lookup of the topic still waits".into(),
+            }];
             return Err(error);
         };
         let cached = self.routes().topic(topic);

@@ -18,7 +18,10 @@ use std::{
 use bytestring::ByteString;
 use rocketwire_protocol::message::UniqIdGenerator;
 use rocketwire_remoting::RemotingClient;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 pub use options::{ClientBuilder, ClientOptions};
 pub use queues::{PullOptions, PullOutcome, PullStatus};
@@ -56,8 +59,13 @@ pub(crate) struct Inner {
     lookups: Lookups,
     /// Asks for heartbeats now: a broker or a member of a group is new.
     heartbeat_wanted: Arc<Notify>,
+    /// What brokers may have this client do at a time beyond answering.
+    callbacks: Arc<Semaphore>,
     pub(crate) tasks: Tasks,
 }
+
+/// Transaction checks and offset resets under way (Java: `checkRequestHoldMax`); a broker asks again.
+const MAX_CALLBACKS: usize = 2000;
 
 impl Client {
     /// Begins a client.
@@ -130,9 +138,7 @@ impl fmt::Debug for Client {
 impl Inner {
     fn start(options: ClientOptions) -> Result<Client, RequestError> {
         if tokio::runtime::Handle::try_current().is_err() {
-            let outside =
-                RequestErrorKind::Undecodable("a client must be built inside a tokio runtime".into());
-            return Err(RequestError::new("building the client", None, outside));
+            return Err(RequestError::new("building the client", None, RequestErrorKind::NoRuntime));
         }
         let ip = options.client_ip.unwrap_or_else(|| identity::local_ip(&options.name_servers));
         let pid = std::process::id();
@@ -140,7 +146,8 @@ impl Inner {
         let instance = options.instance_name.clone().unwrap_or_else(unique);
         let client_id = identity::client_id(ip, &instance, options.unit_name.as_deref());
         let inner = Arc::new_cyclic(|this: &Weak<Inner>| {
-            let remoting = RemotingClient::new(options.remoting.clone(), callbacks::router(this, &options));
+            let connections = heartbeat::announcing(this, options.remoting.clone());
+            let remoting = RemotingClient::new(connections, callbacks::router(this, &options));
             remoting.set_name_servers(options.name_servers.clone());
             Inner {
                 client_id: client_id.into(),
@@ -150,6 +157,7 @@ impl Inner {
                 routes: RwLock::default(),
                 lookups: Lookups::default(),
                 heartbeat_wanted: Arc::default(),
+                callbacks: Arc::new(Semaphore::new(MAX_CALLBACKS)),
                 tasks: Tasks::new(),
                 options,
             }
@@ -173,6 +181,20 @@ impl Inner {
     /// Has brokers told about this client soon.
     pub(crate) fn want_heartbeat(&self) {
         self.heartbeat_wanted.notify_one();
+    }
+
+    /// Runs what a broker asked for, unless too much of that runs already.
+    fn spawn_callback(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match self.callbacks.clone().try_acquire_owned() {
+            Ok(permit) => self.tasks.spawn(async move {
+                task.await;
+                drop(permit);
+            }),
+            Err(_) => tracing::warn!(
+                limit = MAX_CALLBACKS,
+                "too many requests of brokers are under way; one is dropped"
+            ),
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -52,7 +52,9 @@ async fn consume(core: &Arc<PushCore>, batch: Batch) {
     if messages.is_empty() {
         return;
     }
+    queue.running.fetch_add(1, Ordering::AcqRel);
     let result = call(core, &messages).await;
+    queue.running.fetch_sub(1, Ordering::AcqRel);
     queue.last_consume_ms.store(now_ms(), Ordering::Relaxed);
     settle(core, &queue, messages, result).await;
 }

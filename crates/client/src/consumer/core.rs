@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -67,6 +67,8 @@ pub(crate) struct ActiveQueue {
     pub(crate) room: Notify,
     /// Orderly: there are messages.
     pub(crate) arrived: Notify,
+    /// Concurrent: handlers that have messages of the queue.
+    pub(crate) running: AtomicUsize,
     pub(crate) broker_id: AtomicI64,
     pub(crate) last_pull_ms: AtomicI64,
     pub(crate) last_consume_ms: AtomicI64,
@@ -87,6 +89,7 @@ impl ActiveQueue {
             dropped: watch::Sender::new(false),
             room: Notify::new(),
             arrived: Notify::new(),
+            running: AtomicUsize::new(0),
             broker_id: AtomicI64::new(0),
             last_pull_ms: AtomicI64::new(now_ms()),
             last_consume_ms: AtomicI64::new(now_ms()),
@@ -116,6 +119,15 @@ impl ActiveQueue {
     pub(crate) fn set_locked(&self, locked: bool) {
         let mut at = self.locked_at.lock().unwrap_or_else(PoisonError::into_inner);
         *at = locked.then(Instant::now);
+    }
+
+    /// Waits until no handler has messages of the queue, or for `limit`.
+    pub(crate) async fn quiet(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let _handler = tokio::time::timeout_at(deadline, self.consuming.lock()).await;
+        while self.running.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Whether the lock is held and young enough.
@@ -257,8 +269,15 @@ impl PushCore {
         self.suspended.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_suspended(&self, suspended: bool) {
-        self.suspended.store(suspended, Ordering::Relaxed);
+    pub(crate) fn suspend(&self) {
+        self.suspended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.suspended.store(false, Ordering::Relaxed);
+        for active in self.queues() {
+            active.room.notify_one();
+        }
     }
 
     /// Asks for a rebalance now.

@@ -119,7 +119,7 @@ fn took(core: &PushCore, active: &Arc<ActiveQueue>, outcome: PullOutcome) -> Ste
     }
     if outcome.messages.is_empty() {
         // Nothing that this consumer wants up to there: without messages in hand the group has come that far.
-        if active.state().is_empty() && outcome.status != PullStatus::Found {
+        if active.state().is_empty() {
             core.offsets.update(&active.queue, offset, true);
         }
         return Step::Next { offset, pause: Duration::ZERO };

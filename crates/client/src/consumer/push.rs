@@ -101,7 +101,8 @@ impl PushConsumerBuilder {
     ///
     /// # Errors
     /// [`RequestError`] if the group's or a topic's name is not allowed, an option is out of range, or the client
-    /// has a consumer of that group. A topic without a route is no error: the consumer waits for it.
+    /// has a consumer of that group, or if a broker refuses an SQL expression. A topic without a route is no error:
+    /// the consumer waits for it.
     pub async fn start<F, Fut>(self, handler: F) -> Result<PushConsumer, RequestError>
     where
         F: Fn(Arc<MessageExt>) -> Fut + Send + Sync + 'static,
@@ -198,6 +199,10 @@ impl PushConsumerBuilder {
                 tracing::warn!(%error, "no route yet; the consumer goes on looking");
             }
         }
+        if let Err(error) = check_filters(&core).await {
+            client.groups.remove_consumer(&core.group);
+            return Err(error);
+        }
         client.heartbeat_all().await;
         match &core.handler {
             Handler::Concurrent(_) => concurrent::spawn(&core),
@@ -206,6 +211,22 @@ impl PushConsumerBuilder {
         core.fetching.spawn(rebalance::run(core.clone()));
         Ok(PushConsumer { core })
     }
+}
+
+/// Has a broker look at expressions that are no tags: a mistake shows here, not as silence (Java:
+/// `checkClientInBroker`).
+async fn check_filters(core: &PushCore) -> Result<(), RequestError> {
+    let client = &core.client.inner;
+    for subscription in core.subscriptions() {
+        let route = client.routes().topic(&subscription.topic);
+        let address = route.and_then(|route| route.one_address_each().into_iter().next());
+        if let Some(address) = address
+            && *subscription.expression_type != *"TAG"
+        {
+            client.broker(&address).check_subscription(&client.client_id, &core.group, subscription).await?;
+        }
+    }
+    Ok(())
 }
 
 fn as_handle<F, Fut>(handler: F) -> Arc<dyn Handle<ConsumeResult>>
@@ -253,15 +274,12 @@ impl PushConsumer {
 
     /// Stops fetching for a while; handlers go on with what is here.
     pub fn suspend(&self) {
-        self.core.set_suspended(true);
+        self.core.suspend();
     }
 
     /// Goes on after [`PushConsumer::suspend`].
     pub fn resume(&self) {
-        self.core.set_suspended(false);
-        for active in self.core.queues() {
-            active.room.notify_one();
-        }
+        self.core.resume();
     }
 
     /// The queues that are this consumer's at the moment.

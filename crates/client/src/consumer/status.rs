@@ -17,7 +17,7 @@ use super::{
     rebalance,
 };
 
-/// How long handlers get to finish before offsets are set (Java: 10 s).
+/// How long handlers get to finish before offsets are set; Java always waits that long.
 const RESET_WAIT: Duration = Duration::from_secs(10);
 
 /// GET_CONSUMER_RUNNING_INFO.
@@ -77,15 +77,17 @@ pub(crate) async fn reset_offsets(
     topic: ByteString,
     offsets: BTreeMap<MessageQueue, i64>,
 ) {
-    core.set_suspended(true);
+    core.suspend();
     let listed = |active: &Arc<ActiveQueue>| offsets.contains_key(&active.queue);
     let queues: Vec<_> = core.queues_of(&topic).into_iter().filter(listed).collect();
     for active in &queues {
         active.drop_it();
         active.state().clear();
     }
-    let mut stop = core.fetching.stop_signal();
-    if stop.sleep(RESET_WAIT).await {
+    for active in &queues {
+        active.quiet(RESET_WAIT).await;
+    }
+    if !core.fetching.is_stopped() {
         for active in &queues {
             if let Some(offset) = offsets.get(&active.queue) {
                 tracing::info!(queue = %active.queue, offset, "the offset was set by an administrator");
@@ -94,6 +96,6 @@ pub(crate) async fn reset_offsets(
             }
         }
     }
-    core.set_suspended(false);
+    core.resume();
     core.want_rebalance();
 }

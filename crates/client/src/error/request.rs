@@ -43,8 +43,8 @@ pub enum RequestErrorKind {
     Invalid(Invalid),
     /// A local file, of a broadcasting consumer.
     File(String),
-    /// The client is closed.
-    Closed,
+    /// The client was built outside of a tokio runtime.
+    NoRuntime,
     /// The group is in use in this client already.
     GroupTaken(String),
 }
@@ -116,7 +116,7 @@ impl fmt::Display for RequestError {
             RequestErrorKind::Undecodable(error) => write!(f, ": the answer cannot be read: {error}"),
             RequestErrorKind::Invalid(error) => write!(f, ": {error}"),
             RequestErrorKind::File(error) => write!(f, ": {error}"),
-            RequestErrorKind::Closed => write!(f, ": the client is closed"),
+            RequestErrorKind::NoRuntime => write!(f, ": it must happen inside a tokio runtime"),
             RequestErrorKind::GroupTaken(group) => {
                 write!(
                     f,

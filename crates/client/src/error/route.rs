@@ -90,6 +90,9 @@ impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             RouteErrorKind::NoNameServer => f.write_str("No name server address, please set it.")?,
+            RouteErrorKind::Unreachable => {
+                write!(f, "the route of topic {} could not be looked up", self.topic)?
+            }
             _ => write!(f, "No route info of this topic: {}", self.topic)?,
         }
         for (i, answer) in self.answers.iter().enumerate() {

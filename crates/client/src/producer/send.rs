@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Prepared, ProducerCore, SendResult, SendStatus, result};
 use crate::{
     Attempt, AttemptFacts, AttemptFailure, AttemptOutcome, Next, RequestError, RouteError, SendError,
-    client::Template, identity::now_ms, route::TopicRoute, select,
+    client::Template, identity, identity::now_ms, route::TopicRoute, select,
 };
 
 /// Where a message is to go.
@@ -26,6 +26,40 @@ pub(super) enum Target {
 struct Destination {
     queue: MessageQueue,
     address: ByteString,
+}
+
+/// The attempts of one send so far.
+struct Tries {
+    begun: Instant,
+    deadline: Instant,
+    attempts: Vec<Attempt>,
+    /// A message that is stored, only not as safely as the policy wants.
+    stored: Option<SendResult>,
+}
+
+impl Tries {
+    fn new(timeout: Duration) -> Tries {
+        let begun = Instant::now();
+        Tries { begun, deadline: begun + timeout, attempts: Vec::new(), stored: None }
+    }
+
+    /// Keeps a result that is returned if no attempt does better.
+    fn keep(&mut self, result: SendResult) -> AttemptFailure {
+        let failure = AttemptFailure::Stored(result.status);
+        self.stored = Some(result);
+        failure
+    }
+
+    fn end(self, topic: &ByteString) -> Result<SendResult, SendError> {
+        let failed = || SendError::attempts_failed(topic, self.attempts, self.begun.elapsed());
+        self.stored.ok_or_else(failed)
+    }
+}
+
+/// Pause before a broker is tried again: from 5 ms, doubled each time up to 80 ms, less a random half.
+fn retry_pause(attempts: usize, random: u64) -> Duration {
+    let full = 5_000u64 << attempts.clamp(1, 5).saturating_sub(1);
+    Duration::from_micros(full / 2 + random % (full / 2))
 }
 
 impl ProducerCore {
@@ -86,58 +120,56 @@ impl ProducerCore {
         prepared: Prepared,
         timeout: Duration,
     ) -> Result<SendResult, SendError> {
-        let begun = Instant::now();
-        let deadline = begun + timeout;
-        let mut attempts: Vec<Attempt> = Vec::new();
-        // A message that is stored, only not as safely as the policy wants.
-        let mut stored: Option<SendResult> = None;
-        loop {
-            let last_broker = attempts.last().map(|attempt: &Attempt| &*attempt.broker);
-            let destination = match &target {
-                Target::Any => self.next_destination(&prepared.topic, last_broker, deadline).await,
-                Target::Queue(queue) => Ok(self.destination_of(queue, deadline).await),
-            };
-            let destination = match destination {
-                Ok(Some(destination)) => destination,
-                Ok(None) if attempts.is_empty() => {
-                    return Err(SendError::no_queue_selected(&prepared.topic, begun.elapsed()));
-                }
-                Err(error) if attempts.is_empty() => {
-                    return Err(SendError::route(&prepared.topic, error, begun.elapsed()));
-                }
-                Ok(None) | Err(_) => break,
-            };
-            let attempt_begun = Instant::now();
-            if attempt_begun >= deadline {
-                if attempts.is_empty() {
-                    return Err(SendError::timeout(&prepared.topic, begun.elapsed()));
-                }
-                break;
-            }
-            let number = attempts.len() + 1;
-            let fixed = matches!(target, Target::Queue(_));
-            let timeout = self.attempt_timeout(number, fixed, deadline - attempt_begun);
+        let fixed = matches!(target, Target::Queue(_));
+        let mut tries = Tries::new(timeout);
+        while let Some(destination) = self.destination(&target, &prepared.topic, &tries).await? {
+            let (number, begun) = (tries.attempts.len() + 1, Instant::now());
+            let timeout =
+                self.attempt_timeout(number, fixed, tries.deadline.saturating_duration_since(begun));
             let outcome = self.attempt(&prepared, &destination, timeout).await;
-            self.note_latency(&destination, &outcome, attempt_begun);
+            self.note_latency(&destination, &outcome, begun);
             let failure = match outcome {
                 Ok(result) if result.status == SendStatus::SendOk => return Ok(result),
-                Ok(result) => {
-                    let failure = AttemptFailure::Stored(result.status);
-                    stored = Some(result);
-                    failure
-                }
+                Ok(result) => tries.keep(result),
                 Err(failure) => failure,
             };
             let next = self.options.retry.after(&AttemptFacts::new(number, failure.outcome()));
-            attempts.push(failed(&destination, attempt_begun, failure));
+            tries.attempts.push(failed(&destination, begun, failure));
             if fixed || next == Next::Stop {
                 break;
             }
         }
-        match stored {
-            Some(result) => Ok(result),
-            None => Err(SendError::attempts_failed(&prepared.topic, attempts, begun.elapsed())),
+        tries.end(&prepared.topic)
+    }
+
+    /// Where the next attempt goes. `None`: there can be no further one; an error if there was none at all.
+    async fn destination(
+        &self,
+        target: &Target,
+        topic: &ByteString,
+        tries: &Tries,
+    ) -> Result<Option<Destination>, SendError> {
+        let last = tries.attempts.last().map(|attempt| &*attempt.broker);
+        let chosen = match target {
+            Target::Queue(queue) => Ok(Some(self.destination_of(queue, tries.deadline).await)),
+            Target::Any => self.route(topic, tries.deadline).await.map(|route| self.choose(&route, last)),
+        };
+        if last.is_none() {
+            let chosen = chosen.map_err(|error| SendError::route(topic, error, tries.begun.elapsed()))?;
+            let none = || SendError::no_queue_selected(topic, tries.begun.elapsed());
+            let destination = chosen.ok_or_else(none)?;
+            if Instant::now() >= tries.deadline {
+                return Err(SendError::timeout(topic, tries.begun.elapsed()));
+            }
+            return Ok(Some(destination));
         }
+        let Ok(Some(destination)) = chosen else { return Ok(None) };
+        if last == Some(&*destination.queue.broker_name) {
+            // The broker that just refused or vanished gets a moment, not the same moment for every client.
+            let pause = retry_pause(tries.attempts.len(), identity::random());
+            tokio::time::sleep_until((Instant::now() + pause).min(tries.deadline)).await;
+        }
+        Ok((Instant::now() < tries.deadline).then_some(destination))
     }
 
     async fn attempt(
@@ -177,16 +209,6 @@ impl ProducerCore {
         }
     }
 
-    async fn next_destination(
-        &self,
-        topic: &ByteString,
-        last_broker: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Option<Destination>, RouteError> {
-        let route = self.route(topic, deadline).await?;
-        Ok(self.choose(&route, last_broker))
-    }
-
     fn choose(&self, route: &TopicRoute, last_broker: Option<&str>) -> Option<Destination> {
         let chosen = if self.options.avoid_slow_brokers {
             let faults = self.faults();
@@ -200,8 +222,9 @@ impl ProducerCore {
         })
     }
 
-    /// A queue that the caller named. An unknown broker is looked up once.
-    async fn destination_of(&self, queue: &MessageQueue, deadline: Instant) -> Option<Destination> {
+    /// A queue that the caller named. An unknown broker is looked up once; if it stays unknown, the address is
+    /// empty.
+    async fn destination_of(&self, queue: &MessageQueue, deadline: Instant) -> Destination {
         let client = &self.client.inner;
         let known = client.routes().master(&queue.broker_name);
         let address = match known {
@@ -211,10 +234,10 @@ impl ProducerCore {
                 client.routes().master(&queue.broker_name)
             }
         };
-        Some(Destination {
+        Destination {
             queue: queue.clone(),
             address: address.map(|address| client.send_address(&address)).unwrap_or_default(),
-        })
+        }
     }
 
     pub(super) async fn route(&self, topic: &str, deadline: Instant) -> Result<Arc<TopicRoute>, RouteError> {
@@ -293,5 +316,23 @@ fn failed(destination: &Destination, begun: Instant, failure: AttemptFailure) ->
         address: destination.address.clone(),
         elapsed: begun.elapsed(),
         failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        for (attempts, least, most) in
+            [(1, 2_500, 5_000), (2, 5_000, 10_000), (5, 40_000, 80_000), (99, 40_000, 80_000)]
+        {
+            for random in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+                let pause = retry_pause(attempts, random).as_micros();
+                assert!((least..most).contains(&pause), "{attempts}: {pause}");
+            }
+        }
+        assert_ne!(retry_pause(3, 7), retry_pause(3, 8));
     }
 }

@@ -6,10 +6,13 @@ use std::sync::{
 use rocketwire::{Client, ConsumeFrom, Message, MessageQueue, PushConsumer, ResponseCode};
 use rocketwire_protocol::{
     Command, RequestCode,
-    body::{self, CMResult, ConsumeMessageDirectlyResult, ConsumerRunningInfo, GetConsumerStatusBody},
+    body::{
+        self, CMResult, ConsumeMessageDirectlyResult, ConsumerRunningInfo, GetConsumerStatusBody,
+        ResetOffsetBody,
+    },
     header::{
         ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
-        GetConsumerStatusRequestHeader,
+        GetConsumerStatusRequestHeader, ResetOffsetRequestHeader,
     },
 };
 use rocketwire_remoting::Connection;
@@ -133,5 +136,37 @@ async fn a_reply_that_nobody_waits_for_is_answered() {
     assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
     let unknown = scene.connection.invoke(Command::request(RequestCode(9999)), PATIENCE).await.unwrap();
     assert_eq!(unknown.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
+    scene.consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn offsets_can_be_set_from_outside() {
+    // spec: client 131
+    let scene = scene().await;
+    (0..4).for_each(|i| scene.cluster.put(&Message::new("T", format!("m{i}")), 0));
+    eventually("handled", || scene.handled.load(Ordering::SeqCst) == 5).await;
+    let queue = MessageQueue::new("T", "a", 0);
+    let body = ResetOffsetBody { offset_table: [(queue, 2)].into() };
+    let header = ResetOffsetRequestHeader {
+        topic: "T".into(),
+        group: "CG".into(),
+        ..ResetOffsetRequestHeader::default()
+    };
+    let mut reset = Command::of(&header).with_body(body::encode(&body)).oneway();
+    reset.code = RequestCode::RESET_CONSUMER_CLIENT_OFFSET.0;
+    scene.connection.invoke_oneway(reset).unwrap();
+    eventually("offsets 2 to 4 again", || scene.handled.load(Ordering::SeqCst) == 8).await;
+    scene.consumer.shutdown(PATIENCE).await;
+    assert_eq!(scene.cluster.committed("CG", "T", 0), Some(5));
+}
+
+#[tokio::test]
+async fn on_a_new_connection_the_broker_is_told_again() {
+    let scene = scene().await;
+    let before = scene.cluster.seen(RequestCode::HEART_BEAT).len();
+    scene.connection.close("the network hiccups");
+    eventually("another heartbeat", || scene.cluster.seen(RequestCode::HEART_BEAT).len() > before).await;
+    scene.cluster.put(&Message::new("T", "y"), 0);
+    eventually("messages still come", || scene.handled.load(Ordering::SeqCst) == 2).await;
     scene.consumer.shutdown(PATIENCE).await;
 }

@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
-use rocketwire::{ConsumeFrom, ConsumeResult, Message, MessageExt, RequestErrorKind, ResponseCode};
+use rocketwire::{
+    ConsumeFrom, ConsumeResult, FilterExpression, Message, MessageExt, RequestErrorKind, ResponseCode,
+};
 use rocketwire_protocol::{
     Command, RequestCode,
-    header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader},
+    body::{self, CheckClientRequestBody, HeartbeatData},
+    header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader, PullMessageResponseHeader},
     message::property,
 };
 use tokio::sync::Semaphore;
@@ -514,4 +517,103 @@ async fn nonsense_is_refused_at_the_start() {
     assert!(client.push_consumer("CG").subscribe("a.b", "*").start(async |_| ()).await.is_err());
     assert!(client.push_consumer("CG").subscribe("T", " || ").start(async |_| ()).await.is_err());
     assert!(client.push_consumer("CG").subscribe("T", "*").concurrency(0).start(async |_| ()).await.is_err());
+}
+
+#[tokio::test]
+async fn queues_whose_offset_is_not_known_wait() {
+    // spec: client 86 106
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    for _ in 0..2 {
+        let refusal = Command::error(ResponseCode::SYSTEM_ERROR, "not now");
+        cluster.next("a", RequestCode::QUERY_CONSUMER_OFFSET, Reaction::Answer(refusal));
+    }
+    let client = cluster.client();
+    let seen = Seen::default();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let consumer = builder.start(seen.collect()).await.unwrap();
+    seen.wait(1).await;
+    assert!(cluster.seen(RequestCode::QUERY_CONSUMER_OFFSET).len() >= 3);
+    consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn an_offset_moves_over_messages_that_no_one_here_wants() {
+    // spec: client 92
+    let cluster = Cluster::with_topic("T", 1).await;
+    let skipped =
+        Command::response(ResponseCode::PULL_RETRY_IMMEDIATELY).with_header(&PullMessageResponseHeader {
+            next_begin_offset: 7,
+            max_offset: 7,
+            ..PullMessageResponseHeader::default()
+        });
+    (0..7).for_each(|_| cluster.put(&Message::new("T", "other").with_tag("B"), 0));
+    let client = cluster.client();
+    let builder = client.push_consumer("CG").subscribe("T", "A").consume_from(ConsumeFrom::First);
+    (0..2).for_each(|_| cluster.next("a", RequestCode::PULL_MESSAGE, Reaction::Answer(skipped.clone())));
+    let consumer = builder.start(async |_| ()).await.unwrap();
+    eventually("the commit", || cluster.committed("CG", "T", 0) == Some(7)).await;
+    consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_broker_under_pressure_is_asked_again_soon() {
+    // spec: client 93
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    let pressed = Command::error(ResponseCode::FLOW_CONTROL, "flow control");
+    (0..5).for_each(|_| cluster.next("a", RequestCode::PULL_MESSAGE, Reaction::Answer(pressed.clone())));
+    let client = cluster.client();
+    let seen = Seen::default();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    // Any other error would pause for longer than the test waits.
+    let builder = builder.options(|options| options.pull_error_delay = 2 * PATIENCE);
+    let consumer = builder.start(seen.collect()).await.unwrap();
+    seen.wait(1).await;
+    consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn new_queues_raise_the_subscription_before_they_are_pulled() {
+    // spec: client 81
+    let cluster = Cluster::with_topic("T", 1).await;
+    let client = cluster.client();
+    let consumer = client.push_consumer("CG").subscribe("T", "*").start(async |_| ()).await.unwrap();
+    let versions = |code: RequestCode| -> Vec<i64> {
+        let seen = cluster.seen(code);
+        if code == RequestCode::PULL_MESSAGE {
+            let headers = seen.iter().map(|(_, c)| c.header::<PullMessageRequestHeader>().unwrap());
+            return headers.filter(|header| &*header.topic == "T").map(|header| header.sub_version).collect();
+        }
+        let bodies = seen.iter().map(|(_, c)| body::decode::<HeartbeatData>(&c.body).unwrap());
+        let subscriptions =
+            bodies.flat_map(|data| data.consumer_data_set).flat_map(|c| c.subscription_data_set);
+        subscriptions.filter(|data| &*data.topic == "T").map(|data| data.sub_version).collect()
+    };
+    eventually("a pull", || !versions(RequestCode::PULL_MESSAGE).is_empty()).await;
+    let pulled = versions(RequestCode::PULL_MESSAGE)[0];
+    let announced = versions(RequestCode::HEART_BEAT);
+    assert!(announced.contains(&pulled), "{pulled} is known to the broker: {announced:?}");
+    assert!(announced[0] < pulled, "the version was raised when the queue came");
+    consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn an_expression_that_the_broker_refuses_fails_the_start() {
+    let cluster = Cluster::with_topic("T", 1).await;
+    let refusal = Command::error(ResponseCode::SYSTEM_ERROR, "The broker does not support SQL92");
+    cluster.next("a", RequestCode::CHECK_CLIENT_CONFIG, Reaction::Answer(refusal));
+    let client = cluster.client();
+    let start = async || {
+        let builder = client.push_consumer("CG").subscribe("T", FilterExpression::sql("a > 3"));
+        builder.start(async |_| ()).await
+    };
+    let error = start().await.unwrap_err();
+    assert!(error.to_string().contains("does not support SQL92"), "{error}");
+    cluster.next("a", RequestCode::CHECK_CLIENT_CONFIG, Reaction::Answer(crate::support::ok()));
+    let consumer = start().await.unwrap();
+    let (_, asked) = cluster.seen(RequestCode::CHECK_CLIENT_CONFIG).remove(1);
+    let asked: CheckClientRequestBody = body::decode(&asked.body).unwrap();
+    assert_eq!(&*asked.subscription_data.unwrap().sub_string, "a > 3");
+    consumer.shutdown(PATIENCE).await;
 }
