@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use crate::{
     encoding::{
         binary::{self, Cursor},
+        escape,
         json::{self, Scanner, Token},
     },
     frame::{EncodeError, FrameError},
@@ -209,7 +210,7 @@ impl<'a> FieldValue<'a> {
     /// The bytes of the text.
     pub fn bytes(self) -> Cow<'a, [u8]> {
         match self.token {
-            Token::String { raw, escaped: true } => json::unescape(raw).into_bytes().into(),
+            Token::String { raw, escaped: true } => escape::unescape(raw).into_bytes().into(),
             Token::String { raw, escaped: false } | Token::Other(raw) => raw.into(),
             Token::Null => Cow::Borrowed(&[]),
         }
@@ -283,7 +284,7 @@ impl<'a> FieldWriter<'a> {
             Mode::Binary => self.raw(key.as_bytes(), value.as_bytes()),
             Mode::Json { .. } => {
                 self.json_key(key);
-                json::write_string(value, self.bytes);
+                escape::write_string(value, self.bytes);
             }
         }
     }
@@ -304,7 +305,7 @@ impl<'a> FieldWriter<'a> {
             Mode::Binary => self.raw(key, value.as_bytes()),
             Mode::Json { .. } => {
                 self.known_json_key(key);
-                json::write_string(value, self.bytes);
+                escape::write_string(value, self.bytes);
             }
         }
     }
@@ -363,7 +364,7 @@ impl<'a> FieldWriter<'a> {
             }
             Mode::Json { .. } => {
                 self.json_key(&String::from_utf8_lossy(key));
-                json::write_string(&String::from_utf8_lossy(value), self.bytes);
+                escape::write_string(&String::from_utf8_lossy(value), self.bytes);
             }
         }
     }
@@ -373,7 +374,7 @@ impl<'a> FieldWriter<'a> {
             Mode::Json { first } if *first => *first = false,
             _ => self.bytes.push(b','),
         }
-        json::write_string(key, self.bytes);
+        escape::write_string(key, self.bytes);
         self.bytes.push(b':');
     }
 

@@ -1,6 +1,7 @@
 //! The two encodings of a header: JSON text and ROCKETMQ binary (spec/remoting.md sections 2.2 and 3).
 
 pub(crate) mod binary;
+pub(crate) mod escape;
 pub(crate) mod json;
 pub(crate) mod scan;
 

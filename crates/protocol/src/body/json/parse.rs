@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::{BodyError, Json, MAX_DEPTH, MAX_VALUES};
-use crate::encoding::json::unescape;
+use crate::encoding::escape::unescape;
 
 /// Reads a whole text.
 pub(super) fn parse(text: &str) -> Result<Json<'_>, BodyError> {

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer, ser};
 
 use super::{BodyError, double};
-use crate::encoding::json::{write_integer, write_string};
+use crate::encoding::{escape::write_string, json::write_integer};
 
 /// Which of fastjson's ways to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
