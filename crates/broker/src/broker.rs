@@ -136,17 +136,23 @@ impl Broker {
         }
     }
 
-    /// Answers parked pulls, saves the tables and closes the store. Close the listeners before.
+    /// Answers all parked pulls and parks no more: the first step of an orderly stop, so that connections become
+    /// quiet. Everything else is still served.
+    pub fn drain(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        pull::release_all(&self.shared);
+    }
+
+    /// Saves the tables and closes the store. Call [`Broker::drain`] and close the listeners before.
     ///
     /// Cancel safety: dropped half-way, the tables may be as old as their last snapshot; nothing that was
     /// acknowledged is lost.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.drain();
         let task = lock(&self.periodic).take();
         if let Some(task) = task {
             task.abort();
         }
-        pull::release_all(&self.shared);
         let shared = Arc::clone(&self.shared);
         let saved = tokio::task::spawn_blocking(move || {
             // The store is closed whether or not the tables could be saved.

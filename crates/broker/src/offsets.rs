@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(offsets.groups_of("t"), [g.clone(), h.clone()]);
         assert_eq!(offsets.topics_of("g"), [t.clone(), u.clone()]);
         offsets.remove_topic("t");
-        assert_eq!(offsets.topics_of("g"), [u.clone()]);
+        assert_eq!(offsets.topics_of("g"), ["u"]);
         offsets.remove_group("g");
         assert!(offsets.topics_of("g").is_empty());
     }

@@ -1,0 +1,191 @@
+use rocketwire_protocol::{
+    Command, RequestCode,
+    body::{
+        self, ConsumeStats, ConsumerConnection, GroupList, KVTable, MessageQueue, SubscriptionGroupConfig,
+        SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper, TopicStatsTable,
+    },
+    header::*,
+};
+
+use crate::support::*;
+
+fn create(topic: &str, queues: i32, perm: i32) -> Command {
+    Command::of(&CreateTopicRequestHeader {
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm,
+        topic_filter_type: "SINGLE_TAG".into(),
+        ..Default::default()
+    })
+}
+
+fn topic_config(topic: &str) -> Command {
+    Command::of(&GetTopicConfigRequestHeader { topic: topic.into(), ..Default::default() })
+}
+
+#[tokio::test]
+async fn topics_are_created_changed_and_deleted() {
+    let node = Node::start().await;
+    let client = node.client();
+    assert_eq!(client.call(topic_config("T")).await.code, 17);
+    client.ok(create("T", 2, 6)).await;
+    client.ok(create("T", 3, 6)).await;
+    let config: TopicConfig = body::decode(&client.ok(topic_config("T")).await.body).unwrap();
+    assert_eq!((config.read_queue_nums, config.write_queue_nums), (3, 3));
+    let all = client.ok(Command::request(RequestCode::GET_ALL_TOPIC_CONFIG)).await;
+    let all: TopicConfigSerializeWrapper = body::decode(&all.body).unwrap();
+    assert!(all.topic_config_table.contains_key("T") && all.topic_config_table.contains_key("TBW102"));
+    assert!(all.data_version.counter > 0);
+
+    client.send("T", "x", "").await;
+    let delete =
+        |topic: &str| Command::of(&DeleteTopicRequestHeader { topic: topic.into(), ..Default::default() });
+    assert_eq!(client.call(delete("TBW102")).await.code, 29);
+    assert_eq!(client.call(delete("broker-a")).await.code, 29);
+    client.ok(delete("T")).await;
+    client.ok(delete("T")).await;
+    assert_eq!(client.pull("T", 0, 0, "*").await.code, 17);
+    client.ok(create("T", 2, 6)).await;
+    assert!(client.messages("T", 0, 0).await.is_empty(), "its messages went with it");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn permissions_close_a_topic() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.ok(create("T", 1, 2)).await;
+    client.send("T", "x", "").await;
+    let response = client.pull("T", 0, 0, "*").await;
+    assert_eq!(response.code, 16);
+    assert_eq!(response.remark.unwrap(), "the topic[T] pulling message is forbidden");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn groups_are_created_changed_and_deleted() {
+    let node = Node::start().await;
+    let client = node.client();
+    let mut config = SubscriptionGroupConfig::new("CG");
+    config.retry_max_times = 3;
+    config.consume_enable = false;
+    let update =
+        Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).with_body(body::encode(&config));
+    client.ok(update).await;
+    let get =
+        Command::of(&GetSubscriptionGroupConfigRequestHeader { group: "CG".into(), ..Default::default() });
+    let found: SubscriptionGroupConfig = body::decode(&client.ok(get.clone()).await.body).unwrap();
+    assert_eq!(found, config);
+    client.send("T", "x", "").await;
+    assert_eq!(client.pull("T", 0, 0, "*").await.code, 16, "the group may not consume");
+    let all = client.ok(Command::request(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG)).await;
+    let all: SubscriptionGroupWrapper = body::decode(&all.body).unwrap();
+    assert_eq!(all.subscription_group_table["CG"].retry_max_times, 3);
+    client
+        .ok(Command::of(&DeleteSubscriptionGroupRequestHeader {
+            group_name: "CG".into(),
+            clean_offset: true,
+            ..Default::default()
+        }))
+        .await;
+    assert_eq!(client.call(get).await.code, 26);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn tools_see_who_is_connected_and_how_far_they_are() {
+    let node = Node::start().await;
+    let client = node.client();
+    for n in 0..3 {
+        client.send("T", &n.to_string(), "").await;
+    }
+    let connections = Command::of(&GetConsumerConnectionListRequestHeader {
+        consumer_group: "CG".into(),
+        ..Default::default()
+    });
+    assert_eq!(client.call(connections.clone()).await.code, 206);
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)])).await;
+    client.heartbeat(&producer("p", "PG")).await;
+    let found: ConsumerConnection = body::decode(&client.ok(connections).await.body).unwrap();
+    assert_eq!(found.connection_set[0].client_id, "c");
+    assert_eq!(found.subscription_table["T"].sub_string, "*");
+    let producers = |group: &str| {
+        Command::of(&GetProducerConnectionListRequestHeader {
+            producer_group: group.into(),
+            ..Default::default()
+        })
+    };
+    client.ok(producers("PG")).await;
+    assert_eq!(client.call(producers("other")).await.code, 1);
+
+    client
+        .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
+            consumer_group: "CG".into(),
+            topic: "T".into(),
+            queue_id: 0,
+            commit_offset: 2,
+            ..Default::default()
+        }))
+        .await;
+    let stats =
+        Command::of(&GetConsumeStatsRequestHeader { consumer_group: "CG".into(), ..Default::default() });
+    let stats: ConsumeStats = body::decode(&client.ok(stats).await.body).unwrap();
+    let queue = &stats.offset_table[&MessageQueue::new("T", "broker-a", 0)];
+    assert_eq!((queue.broker_offset, queue.consumer_offset, queue.last_timestamp), (3, 2, START_MS));
+    let who = Command::of(&QueryTopicConsumeByWhoRequestHeader { topic: "T".into(), ..Default::default() });
+    let who: GroupList = body::decode(&client.ok(who).await.body).unwrap();
+    assert_eq!(who.group_list, ["CG"]);
+    let topic = Command::of(&GetTopicStatsInfoRequestHeader { topic: "T".into(), ..Default::default() });
+    let topic: TopicStatsTable = body::decode(&client.ok(topic).await.body).unwrap();
+    assert_eq!(topic.offset_table.len(), 4);
+    assert_eq!(topic.offset_table[&MessageQueue::new("T", "broker-a", 0)].max_offset, 3);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn runtime_info_has_both_spellings_and_counts() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    let info = client.ok(Command::request(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
+    let info: KVTable = body::decode(&info.body).unwrap();
+    assert_eq!(info.table["putMessageTimesTotal"], "1");
+    for key in
+        ["getTransferedTps", "getTransferredTps", "putTps", "scheduleMessageOffset_18", "bootTimestamp"]
+    {
+        assert!(info.table.contains_key(key), "{key}");
+    }
+    assert_eq!(info.table["putTps"].split(' ').count(), 3);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn settings_can_be_read_but_not_changed() {
+    let node = Node::start().await;
+    let client = node.client();
+    let config = client.ok(Command::request(RequestCode::GET_BROKER_CONFIG)).await;
+    let text = String::from_utf8(config.body.to_vec()).unwrap();
+    assert!(text.lines().any(|line| line == "brokerName=broker-a"));
+    assert!(config.fields.get("version").unwrap().contains("counter"));
+    for change in ["rocketmqHome=/tmp", "brokerName=x", "unknown=1", &"a=b\n".repeat(250_000)] {
+        let update = Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(change.to_owned());
+        assert_eq!(client.call(update).await.code, 16);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_can_be_looked_at_by_its_offset() {
+    let node = Node::start().await;
+    let client = node.client();
+    let sent = client.send("T", "x", "").await;
+    let id: rocketwire_protocol::message::OffsetMessageId = sent.msg_id.parse().unwrap();
+    let view = |offset: i64| Command::of(&ViewMessageRequestHeader { offset, ..Default::default() });
+    assert_eq!(decode(client.ok(view(id.offset)).await.body)[0].body(), "x");
+    for offset in [id.offset + 1, i64::MAX, -1] {
+        assert_eq!(client.call(view(offset)).await.code, 1, "{offset}");
+    }
+    node.stop().await;
+}

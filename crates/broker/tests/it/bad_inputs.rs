@@ -1,0 +1,144 @@
+//! What must not happen with input that nobody should send.
+
+use rocketwire_protocol::{Command, RequestCode, header::*, message::batch};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn names_that_are_none_are_29_and_create_nothing() {
+    let node = Node::start().await;
+    let client = node.client();
+    let before = node.broker.topics().len();
+    let long = "t".repeat(128);
+    let long_retry = format!("%RETRY%{}", "g".repeat(300));
+    for name in ["../x", "a/b", "a\0", " ", &long, &long_retry, "\u{fffd}"] {
+        assert_eq!(client.call(send(name, "x", "")).await.code, 29, "send {name:?}");
+        assert_eq!(client.pull(name, 0, 0, "*").await.code, 29, "pull {name:?}");
+        let mut header = pull_header("T", 0, 0);
+        header.consumer_group = name.into();
+        assert_eq!(client.call(Command::of(&header)).await.code, 29, "group {name:?}");
+        let create = CreateTopicRequestHeader {
+            topic: name.into(),
+            default_topic: "TBW102".into(),
+            read_queue_nums: 1,
+            write_queue_nums: 1,
+            perm: 6,
+            topic_filter_type: "SINGLE_TAG".into(),
+            ..Default::default()
+        };
+        assert_eq!(client.call(Command::of(&create)).await.code, 29, "create {name:?}");
+    }
+    assert_eq!(node.broker.topics().len(), before);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn unusual_names_are_topics_of_their_own() {
+    let node = Node::start().await;
+    let client = node.client();
+    for name in ["A", "a", "con", "|"] {
+        client.send(name, name, "").await;
+    }
+    for name in ["A", "a", "con", "|"] {
+        let messages = client.messages(name, 0, 0).await;
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].body(), name);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_header_without_its_fields_is_1_and_names_the_field() {
+    let node = Node::start().await;
+    let client = node.client();
+    for code in [310, 10, 320, 11, 14, 15, 29, 30, 31, 32, 33, 35, 36, 37, 38, 17, 215, 351, 222, 307] {
+        let response = client.call(Command::request(RequestCode(code))).await;
+        assert_eq!(response.code, 1, "code {code}");
+        assert!(response.remark.unwrap().contains("the custom field <"), "code {code}");
+    }
+    for number in ["x", "1e999", "NaN", "", "99999999999999999999999999999999999999999"] {
+        let request = Command::of(&pull_header("T", 0, 0)).with_field("queueOffset", number);
+        let response = client.call(request).await;
+        assert_eq!(response.code, 1, "{number:?}");
+        assert!(response.remark.unwrap().contains("queueOffset"), "{number:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_none_are_answered() {
+    let node = Node::start().await;
+    let client = node.client();
+    for code in [34, 41, 42, 200, 225, 18] {
+        for text in ["", "{", "[]", "null"] {
+            let response = client.call(Command::request(RequestCode(code)).with_body(text)).await;
+            assert_ne!(response.code, 0, "code {code} with {text:?}");
+        }
+    }
+    let wrong = Command::request(RequestCode::HEART_BEAT).with_body("{\"consumerDataSet\":7}");
+    assert_eq!(client.call(wrong).await.code, 1);
+    let deep = "[".repeat(10_000);
+    assert_eq!(client.call(Command::request(RequestCode::HEART_BEAT).with_body(deep)).await.code, 1);
+    // A check without a body is none.
+    client.ok(Command::request(RequestCode::CHECK_CLIENT_CONFIG)).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_of_messages_have_bounds() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    assert_eq!(client.call(send("T", "", "")).await.code, 13);
+    let big = "x".repeat((4 << 20) + 1);
+    assert_eq!(client.call(send("T", &big, "")).await.code, 13);
+    client.send("T", &big[1..], "").await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1, "the second is a page of its own");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn half_a_batch_is_never_stored() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    let mut good = Vec::new();
+    batch::encode_item(0, b"a", "", &mut good).unwrap();
+    batch::encode_item(0, b"b", "", &mut good).unwrap();
+    let mut header = send_header("T", "");
+    header.batch = Some(true);
+    let mut bad: Vec<Vec<u8>> = vec![good[..good.len() - 1].to_vec(), [good.as_slice(), &[0]].concat()];
+    for change in [1, -1i8] {
+        let mut changed = good.clone();
+        changed[3] = changed[3].wrapping_add_signed(change);
+        bad.push(changed);
+    }
+    let mut empty_item = good.clone();
+    batch::encode_item(0, b"", "", &mut empty_item).unwrap();
+    bad.push(empty_item);
+    for body in bad {
+        assert_eq!(client.call(Command::of(&header).with_body(body.clone())).await.code, 13, "{body:?}");
+    }
+    for properties in ["DELAY\u{1}1\u{2}", "TRAN_MSG\u{1}true\u{2}"] {
+        let mut header = send_header("T", properties);
+        header.batch = Some(true);
+        assert_eq!(client.call(Command::of(&header).with_body(good.clone())).await.code, 13);
+    }
+    let mut header = send_header("%RETRY%CG", "");
+    header.batch = Some(true);
+    assert_eq!(client.call(Command::of(&header).with_body(good.clone())).await.code, 13);
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn queues_that_are_not_there_are_29() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    for queue_id in [-1, 4, i32::MAX, i32::MIN] {
+        assert_eq!(client.pull("T", queue_id, 0, "*").await.code, 29, "{queue_id}");
+    }
+    assert_eq!(client.pull("unknown", 0, 0, "*").await.code, 17);
+    node.stop().await;
+}

@@ -1,0 +1,84 @@
+use std::time::Duration;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_delayed_message_arrives_with_its_time_and_not_before() {
+    // spec: client 160
+    let node = Node::start().await;
+    let client = node.client();
+    let answer = client.send("T", "x", "DELAY\u{1}1\u{2}TAGS\u{1}a\u{2}").await;
+    assert_eq!(answer.queue_id, 0, "the queue that was asked for");
+    let waiting = client.messages("SCHEDULE_TOPIC_XXXX", 0, 0).await;
+    assert_eq!(waiting.len(), 1);
+    node.clock.advance(Duration::from_millis(999));
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert!(client.messages("T", 0, 0).await.is_empty());
+    node.clock.advance(Duration::from_millis(1));
+    let arrived = client.wait_for("T", 0, 1).await;
+    let message = &arrived[0];
+    assert_eq!(message.body(), "x");
+    assert_eq!(message.store_timestamp(), START_MS + 1_000);
+    assert_eq!(message.property("TAGS"), Some("a"));
+    assert_eq!(message.property("DELAY"), Some("1"));
+    assert_eq!(message.property("REAL_TOPIC"), Some("T"));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn levels_are_queues_and_the_highest_takes_all_beyond() {
+    // spec: client 160
+    let node = Node::start().await;
+    let client = node.client();
+    for level in ["2", "18", "19", "1000000000"] {
+        client.send("T", level, &format!("DELAY\u{1}{level}\u{2}")).await;
+    }
+    assert_eq!(client.messages("SCHEDULE_TOPIC_XXXX", 1, 0).await.len(), 1);
+    assert_eq!(client.messages("SCHEDULE_TOPIC_XXXX", 17, 0).await.len(), 3);
+    node.clock.advance(Duration::from_secs(7_200));
+    assert_eq!(client.wait_for("T", 0, 4).await.len(), 4);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn many_messages_keep_their_order_and_none_comes_twice() {
+    let node = Node::start().await;
+    let client = node.client();
+    let bodies: Vec<String> = (0..75).map(|n| n.to_string()).collect();
+    for body in &bodies {
+        client.send("T", body, "DELAY\u{1}1\u{2}").await;
+    }
+    node.clock.advance(Duration::from_secs(1));
+    client.wait_for("T", 0, 32).await;
+    let mut found = Vec::new();
+    let since = std::time::Instant::now();
+    while found.len() < bodies.len() {
+        assert!(since.elapsed() < PATIENCE);
+        let more = client.messages("T", 0, found.len() as i64).await;
+        found.extend(more.iter().map(|message| String::from_utf8(message.body().to_vec()).unwrap()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(client.messages("T", 0, bodies.len() as i64).await.is_empty());
+    assert_eq!(found, bodies);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_neither_loses_nor_repeats_a_delay() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "early", "DELAY\u{1}1\u{2}").await;
+    node.clock.advance(Duration::from_secs(1));
+    client.wait_for("T", 0, 1).await;
+    client.send("T", "late", "DELAY\u{1}1\u{2}").await;
+    let node = node.restart().await;
+    let client = node.client();
+    node.clock.advance(Duration::from_secs(1));
+    let arrived = client.wait_for("T", 0, 2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let bodies: Vec<_> = arrived.iter().map(|message| message.body()).collect();
+    assert_eq!(bodies, ["early", "late"]);
+    assert_eq!(client.messages("T", 0, 0).await.len(), 2);
+    node.stop().await;
+}

@@ -1,0 +1,16 @@
+//! A broker behind a real loopback connection, on a disk in memory and a clock that is turned by hand.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers of tests may, as tests do
+
+mod admin;
+mod bad_inputs;
+mod delay;
+mod full_disk;
+mod groups;
+mod offsets;
+mod pull;
+mod relay;
+mod restart;
+mod send;
+mod support;
+mod transaction;

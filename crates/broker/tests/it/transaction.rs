@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use rocketwire_protocol::{
+    Command,
+    header::*,
+    message::{OffsetMessageId, RecordView, SysFlag},
+};
+
+use crate::support::*;
+
+const HALF: &str = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}PG\u{2}UNIQ_KEY\u{1}id\u{2}";
+
+fn end(answer: &SendMessageResponseHeader, verdict: i32) -> EndTransactionRequestHeader {
+    let id: OffsetMessageId = answer.msg_id.parse().unwrap();
+    EndTransactionRequestHeader {
+        producer_group: "PG".into(),
+        tran_state_table_offset: answer.queue_offset,
+        commit_log_offset: id.offset,
+        commit_or_rollback: verdict,
+        msg_id: "id".into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_half_message_is_seen_when_it_is_committed_and_once() {
+    let node = Node::start().await;
+    let client = node.client();
+    let mut header = send_header("T", HALF);
+    header.queue_id = 2;
+    header.sys_flag = 0x4;
+    let answer: SendMessageResponseHeader =
+        client.ok(Command::of(&header).with_body("x")).await.response_header().unwrap();
+    assert_eq!(answer.queue_id, 2);
+    assert!(client.messages("T", 2, 0).await.is_empty());
+    client.ok(Command::of(&end(&answer, 8))).await;
+    let messages = client.messages("T", 2, 0).await;
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].sys_flag(), SysFlag(0x8));
+    assert_eq!(messages[0].prepared_transaction_offset(), end(&answer, 8).commit_log_offset);
+    assert_eq!(messages[0].property("__transactionId__"), Some("id"));
+    client.ok(Command::of(&end(&answer, 8))).await;
+    assert_eq!(client.messages("T", 2, 0).await.len(), 1, "a repeated verdict delivers nothing");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_verdict_must_fit_its_half_message() {
+    // spec: client 158
+    let node = Node::start().await;
+    let client = node.client();
+    let plain = client.send("T", "x", "").await;
+    let answer = client.send("T", "x", HALF).await;
+    let cases: [(&str, fn(&mut EndTransactionRequestHeader)); 3] = [
+        ("The producer group wrong", |header| header.producer_group = "other".into()),
+        ("The transaction state table offset wrong", |header| header.tran_state_table_offset += 1),
+        ("Find prepared transaction message failed", |header| header.commit_log_offset += 1),
+    ];
+    for (remark, change) in cases {
+        let mut header = end(&answer, 8);
+        change(&mut header);
+        let response = client.call(Command::of(&header)).await;
+        assert_eq!((response.code, response.remark.as_deref()), (1, Some(remark)));
+    }
+    let other = client.call(Command::of(&end(&plain, 8))).await;
+    assert_eq!(other.remark.as_deref(), Some("Find prepared transaction message failed"), "no half message");
+    client.ok(Command::of(&end(&answer, 12))).await;
+    client.ok(Command::of(&end(&answer, 8))).await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1, "rolled back: only the plain one is there");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_verdict_is_not_answered() {
+    // spec: client 157
+    let node = Node::start().await;
+    let client = node.client();
+    let answer = client.send("T", "x", HALF).await;
+    let request = Command::of(&end(&answer, 0));
+    let response = client.remoting.invoke(&client.addr, request, Duration::from_millis(300)).await;
+    assert!(response.is_err());
+    client.ok(Command::of(&end(&answer, 8))).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_producer_is_asked_after_a_while_but_not_for_ever() {
+    // spec: client 159
+    let node = Node::start().await;
+    let (client, producing) = (node.client(), node.client());
+    producing.heartbeat(&producer("p", "PG")).await;
+    let answer = client.send("T", "x", HALF).await;
+    node.clock.advance(Duration::from_secs(30));
+    eventually("the producer is asked", || !producing.received(39).is_empty()).await;
+    let asked = producing.received(39).remove(0);
+    assert!(asked.is_oneway());
+    let header: CheckTransactionStateRequestHeader = asked.header().unwrap();
+    assert_eq!(header.tran_state_table_offset, answer.queue_offset);
+    assert_eq!(header.transaction_id.as_deref(), Some("id"));
+    let record = RecordView::parse(&asked.body).unwrap();
+    assert_eq!((record.topic(), record.queue_id()), ("T", 0));
+    assert_eq!(record.body(), "x");
+    for round in 2..=15 {
+        producing.heartbeat(&producer("p", "PG")).await;
+        node.clock.advance(Duration::from_secs(30));
+        eventually("it is asked again", || producing.received(39).len() == round).await;
+    }
+    node.clock.advance(Duration::from_secs(30));
+    client.wait_for("TRANS_CHECK_MAX_TIME_TOPIC", 0, 1).await;
+    assert_eq!(producing.received(39).len(), 15);
+    client.ok(Command::of(&end(&answer, 8))).await;
+    assert!(client.messages("T", 0, 0).await.is_empty(), "it was given up");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_knows_which_half_messages_wait() {
+    let node = Node::start().await;
+    let client = node.client();
+    let done = client.send("T", "done", HALF).await;
+    let waiting = client.send("T", "waiting", HALF).await;
+    client.ok(Command::of(&end(&done, 8))).await;
+    let node = node.restart().await;
+    let (client, producing) = (node.client(), node.client());
+    producing.heartbeat(&producer("p", "PG")).await;
+    node.clock.advance(Duration::from_secs(31));
+    eventually("the producer is asked", || !producing.received(39).is_empty()).await;
+    let asked: Vec<i64> = producing
+        .received(39)
+        .iter()
+        .map(|asked| asked.header::<CheckTransactionStateRequestHeader>().unwrap().tran_state_table_offset)
+        .collect();
+    assert_eq!(asked, [waiting.queue_offset]);
+    client.ok(Command::of(&end(&done, 8))).await;
+    client.ok(Command::of(&end(&waiting, 8))).await;
+    let bodies: Vec<_> = client.messages("T", 0, 0).await.iter().map(|message| message.body()).collect();
+    assert_eq!(bodies, ["done", "waiting"]);
+    node.stop().await;
+}
