@@ -13,13 +13,13 @@ use crate::{commands::Command, failure::Failure};
 ///
 /// Speaks RocketMQ's remoting protocol: the clients and servers of Apache RocketMQ 4.9 and 5.x are at home with it.
 #[derive(Debug, Parser)]
-#[command(name = "rocketwire", version, styles = STYLES, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "rocketwire", version, styles = STYLES, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Print what happens to the standard error: -v connections, -vv requests, -vvv everything (RUST_LOG wins)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    /// Log more to the standard error, up to -vvv; RUST_LOG wins
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     pub(crate) verbose: u8,
 }
 
@@ -31,12 +31,12 @@ const STYLES: styling::Styles = styling::Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  rocketwire quickstart                                           everything in one screen, without a server
-  rocketwire serve                                                name server and broker on 127.0.0.1:9876
-  rocketwire send -n 127.0.0.1:9876 -t Greetings hello            send one message
-  rocketwire consume -n 127.0.0.1:9876 -t Greetings -g readers    print what comes
+  rocketwire quickstart                             everything in one screen
+  rocketwire serve                                  a broker on 127.0.0.1:9876
+  rocketwire send -t Greetings hello                send one message to it
+  rocketwire consume -t Greetings -g readers        print what comes
 
-Exit codes: 0 done, 1 failed (one sentence on the standard error says what and why), 2 wrong command line.";
+Exit codes: 0 done, 1 failed (the standard error says why), 2 wrong command line.";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum HeaderEncoding {
@@ -68,7 +68,13 @@ pub(crate) enum From {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Cluster {
     /// The name servers, separated by `;` or `,`
-    #[arg(short, long = "name-server", env = "NAMESRV_ADDR", default_value = "127.0.0.1:9876")]
+    #[arg(
+        short,
+        long = "name-server",
+        env = "NAMESRV_ADDR",
+        hide_env_values = true,
+        default_value = "127.0.0.1:9876"
+    )]
     #[arg(value_name = "HOST:PORT", value_parser = addresses)]
     pub(crate) name_servers: String,
 }

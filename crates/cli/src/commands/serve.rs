@@ -20,10 +20,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rocketwire serve                                      keep messages in ./rocketwire-data
-  rocketwire serve --memory --port 0                    nothing is kept, on a free port: for tests
-  rocketwire serve --host 0.0.0.0 --data /var/lib/rw    for the whole network: there is no authentication
-  rocketwire serve --advertise broker.example:19876     behind a mapped port")]
+  rocketwire serve                                   data in ./rocketwire-data
+  rocketwire serve --memory --port 0                 for tests: a free port
+  rocketwire serve --host 0.0.0.0 --data /data       for the whole network
+  rocketwire serve --advertise broker.test:19876     behind a mapped port")]
 pub(crate) struct Args {
     /// The folder for messages; it is created if it is missing
     #[arg(short, long, value_name = "DIR", default_value = "./rocketwire-data")]

@@ -22,8 +22,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rocketwire bench consume -t Load --duration 5s -o json       how fast what is there can be read
-  rocketwire bench consume -t Load --from latest               how soon messages of a running producer arrive")]
+  rocketwire bench consume -t Load --duration 5s     how fast it can be read
+  rocketwire bench consume -t Load --from latest     how soon messages arrive")]
 pub(crate) struct Args {
     #[command(flatten)]
     cluster: args::Cluster,

@@ -24,10 +24,10 @@ use crate::{
 #[command(after_help = "\
 Examples:
   rocketwire bench rpc-server --port 9001 &
-  rocketwire bench rpc --addr 127.0.0.1:9001 --connections 8 --inflight 32 --body 128 -o json
+  rocketwire bench rpc --connections 8 --inflight 32 --body 1k -o json
 
-Fields of the JSON: rps, p50_us, p99_us, p999_us, max_us, errors, cpu_us (CPU of this side for each request),
-requests, seconds.")]
+Fields of the JSON: rps, p50_us, p99_us, p999_us, max_us, errors, requests, seconds,
+cpu_us (CPU time of this side for each request).")]
 pub(crate) struct Args {
     /// The server
     #[arg(long, default_value = "127.0.0.1:9001", value_name = "HOST:PORT", value_parser = args::address)]

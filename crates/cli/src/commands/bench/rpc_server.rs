@@ -13,7 +13,7 @@ use crate::{args, failure::Failure, output::Output, runtime, stop};
 #[command(after_help = "\
 Examples:
   rocketwire bench rpc-server --port 9001
-  rocketwire bench rpc-server --port 9001 --look 0    sleep at once when nothing comes")]
+  rocketwire bench rpc-server --port 9001 --look 0us")]
 pub(crate) struct Args {
     /// The port; 0 picks a free one
     #[arg(short, long, default_value_t = 9001)]

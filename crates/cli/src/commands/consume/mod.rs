@@ -26,12 +26,13 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rocketwire consume -n 127.0.0.1:9876 -t Orders -g printer          print for ever what comes
-  rocketwire consume -t Orders -g export -e > orders.txt             print what is there, and end
-  rocketwire consume -t Orders -g debug --from latest -c 10 -o json  the next ten, with everything about them
+  rocketwire consume -t Orders -g printer             print for ever what comes
+  rocketwire consume -t Orders -g export -e > all     print what is there, and end
+  rocketwire consume -t Orders -g debug --from latest -c 10 -o json
 
-Fields of the JSON: topic, brokerName, queueId, queueOffset, msgId, offsetMsgId, tags, keys, bornTimestamp,
-storeTimestamp, reconsumeTimes, properties, and body (bodyHex where the body is no UTF-8).")]
+Fields of the JSON: topic, brokerName, queueId, queueOffset, msgId, offsetMsgId,
+tags, keys, bornTimestamp, storeTimestamp, reconsumeTimes, properties, and body
+(bodyHex where the body is no UTF-8).")]
 pub(crate) struct Args {
     #[command(flatten)]
     cluster: args::Cluster,

@@ -94,13 +94,7 @@ impl Tour {
         for queue in tour.queues.clone() {
             tour.pulls.spawn(pull(tour.consumer.clone(), queue, arrived.clone()));
         }
-        tour.hop(
-            "long poll",
-            format!(
-                "the consumer asks each queue for messages from offset 0 on; {}",
-                "the broker keeps the questions"
-            ),
-        )?;
+        tour.hop("long poll", "the consumer asks every queue for messages; the broker keeps the requests")?;
         // Long enough for the pulls to be parked, which makes the story true; nothing depends on it.
         tokio::time::sleep(Duration::from_millis(50)).await;
         Ok(tour)
@@ -238,10 +232,10 @@ impl Tour {
 }
 
 const NEXT: [&str; 4] = [
-    "rocketwire serve                                        a broker that stays, data in ./rocketwire-data",
-    "rocketwire send -t Greetings hello                      send to it",
-    "rocketwire consume -t Greetings -g readers              print what comes",
-    "rocketwire bench send -t Load --duration 5s             how fast it is here",
+    "rocketwire serve                              a broker that stays",
+    "rocketwire send -t Greetings hello            send to it",
+    "rocketwire consume -t Greetings -g readers    print what comes",
+    "rocketwire bench send -t Load --duration 5s   how fast it is here",
 ];
 
 /// Reads a queue for as long as somebody listens.

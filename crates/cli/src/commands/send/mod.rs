@@ -27,14 +27,16 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rocketwire send -n 127.0.0.1:9876 -t Orders --tag created --key 42 '{\"id\":42}'
-  seq 1 10000 | rocketwire send -n 127.0.0.1:9876 -t Numbers -
+  rocketwire send -t Orders --tag created --key 42 '{\"id\":42}'
+  seq 1 10000 | rocketwire send -n 10.0.0.5:9876 -t Numbers -
   tail -f app.log | rocketwire send -t Logs - -o json
 
 With -o json each message is one line when its answer comes, not always in the order of the input:
-  {\"line\":1,\"status\":\"SEND_OK\",\"topic\":..,\"brokerName\":..,\"queueId\":..,\"queueOffset\":..,\"msgId\":..,\"offsetMsgId\":..}
+  {\"line\":1,\"status\":\"SEND_OK\",\"topic\":..,\"brokerName\":..,\"queueId\":..,
+   \"queueOffset\":..,\"msgId\":..,\"offsetMsgId\":..}
   {\"line\":2,\"status\":\"FAILED\",\"error\":..}
-status is SEND_OK, FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT or SLAVE_NOT_AVAILABLE for a message that is stored.")]
+A message is stored if status is SEND_OK, FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT
+or SLAVE_NOT_AVAILABLE.")]
 pub(crate) struct Args {
     #[command(flatten)]
     cluster: args::Cluster,
