@@ -1,6 +1,8 @@
 //! Appends and reads per second of one store, without a network: `cargo bench -p rocketwire-store -- [FOLDER]`.
 //!
-//! One thread appends and keeps so many appends unanswered; the store's own threads do the rest.
+//! One thread appends and keeps so many appends unanswered; the store's own threads do the rest. In the rows `1 core`
+//! that thread does the writing too. The column per CPU second counts what all threads of the process used, and means
+//! the same on a machine that has other things to do.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a bench
 
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rocketwire_store::{
-    Append, AppendError, Appended, Completion, Flush, ReadLimits, RealStorage, Store, StoreOptions,
+    Append, AppendError, Appended, Completion, Drive, Flush, ReadLimits, RealStorage, Store, StoreOptions,
     SystemClock, Wait,
 };
 
@@ -29,11 +31,14 @@ fn main() {
     let folder = folder
         .map_or_else(std::env::temp_dir, PathBuf::from)
         .join(format!("rw-bench-{}", std::process::id()));
-    println!("{:>6} {:>6} {:>12} {:>12} {:>10}", "flush", "body", "outstanding", "appends/s", "MB/s");
+    println!(
+        "{:>6} {:>8} {:>6} {:>12} {:>12} {:>14} {:>8}",
+        "flush", "threads", "body", "outstanding", "appends/s", "per CPU second", "MB/s"
+    );
     for flush in [Flush::Async, Flush::Sync] {
-        for body in [128, 1024] {
-            for outstanding in [64, 1024] {
-                appends(&folder, flush, body, outstanding);
+        for drive in [Drive::Manual, Drive::Threads] {
+            for (body, outstanding) in [(128, 64), (128, 1024), (1024, 64), (1024, 1024)] {
+                appends(&folder, flush, drive, body, outstanding);
                 std::fs::remove_dir_all(&folder).expect("the folder was made here");
             }
         }
@@ -42,21 +47,34 @@ fn main() {
     std::fs::remove_dir_all(&folder).expect("the folder was made here");
 }
 
-fn open(folder: &Path, flush: Flush) -> Store<Count> {
-    let options = StoreOptions { flush, min_free_bytes: 0, ..StoreOptions::new(folder) };
+fn open(folder: &Path, flush: Flush, drive: Drive) -> Store<Count> {
+    let options = StoreOptions { flush, drive, min_free_bytes: 0, ..StoreOptions::new(folder) };
     let opened = Store::open(options, Arc::new(RealStorage), Arc::new(SystemClock::default()), Arc::new(()));
     opened.expect("the folder can be used").0
 }
 
-fn appends(folder: &Path, flush: Flush, body: usize, outstanding: usize) {
-    let store = open(folder, flush);
-    let start = Instant::now();
-    let count = append_until(&store, body, outstanding, |_| start.elapsed() >= RUN);
-    let seconds = start.elapsed().as_secs_f64();
-    let rate = count as f64 / seconds;
+fn appends(folder: &Path, flush: Flush, drive: Drive, body: usize, outstanding: usize) {
+    let store = open(folder, flush, drive);
+    let (start, used) = (Instant::now(), cpu_seconds());
+    let count = append_until(&store, body, outstanding, |_| start.elapsed() >= RUN) as f64;
+    let (seconds, used) = (start.elapsed().as_secs_f64(), cpu_seconds() - used);
     let megabytes = store.physical_bounds().max as f64 / seconds / 1e6;
-    println!("{:>6} {body:>6} {outstanding:>12} {rate:>12.0} {megabytes:>10.0}", format!("{flush:?}"));
+    let threads = if drive == Drive::Manual { "1 core" } else { "own" };
+    println!(
+        "{:>6} {threads:>8} {body:>6} {outstanding:>12} {:>12.0} {:>14.0} {megabytes:>8.0}",
+        format!("{flush:?}"),
+        count / seconds,
+        count / used,
+    );
     store.close().expect("the store is sound");
+}
+
+/// CPU time of all threads of this process.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // User and system time, in hundredths of a second.
+    [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Appends to four queues in turn; how many.
@@ -72,25 +90,29 @@ fn append_until(
     let mut sent = 0_usize;
     while !sent.is_multiple_of(64) || !is_over(sent) {
         while sent - answered.load(Ordering::Acquire) >= outstanding {
-            std::thread::yield_now();
+            if !store.turn() {
+                std::thread::yield_now();
+            }
         }
         let append = Append { queue: queues[sent % 4], records: &records[sent % 4], wait: Wait::Flush };
         store.append(append, Count(answered.clone()));
         sent += 1;
     }
     while answered.load(Ordering::Acquire) < sent {
-        std::thread::yield_now();
+        if !store.turn() {
+            std::thread::yield_now();
+        }
     }
     sent
 }
 
 fn reads(folder: &Path) {
-    let store = open(folder, Flush::Async);
+    let store = open(folder, Flush::Async, Drive::Threads);
     append_until(&store, 128, 1024, |sent| sent >= 1_000_000);
     store.flush().expect("the store is sound");
     let queue = store.queue("BenchTopic", 0);
     let end = store.bounds(queue).max;
-    println!("{:>20} {:>12} {:>12}", "reads", "pulls/s", "records/s");
+    println!("{:>20} {:>12} {:>12} {:>14}", "reads", "pulls/s", "records/s", "per CPU second");
     read_over(&store, "tail, 32 a pull", end - 20_000, end, 32);
     read_over(&store, "tail, 1 a pull", end - 20_000, end, 1);
     read_over(&store, "old, 32 a pull", 0, end - 100_000, 32);
@@ -101,15 +123,22 @@ fn reads(folder: &Path) {
 fn read_over(store: &Store<Count>, name: &str, from: i64, to: i64, messages: usize) {
     let queue = store.queue("BenchTopic", 0);
     let limits = ReadLimits { max_messages: messages, ..ReadLimits::for_pull(32, true) };
-    let (start, mut next, mut pulls) = (Instant::now(), from, 0);
+    let (start, used) = (Instant::now(), cpu_seconds());
+    let (mut next, mut pulls) = (from, 0);
     while next < to {
         let outcome = store.read(queue, next, limits, &mut |_| true).expect("the store can be read");
         assert!(outcome.count > 0);
         next = outcome.next_offset;
         pulls += 1;
     }
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{name:>20} {:>12.0} {:>12.0}", f64::from(pulls) / seconds, (next - from) as f64 / seconds);
+    let (seconds, used) = (start.elapsed().as_secs_f64(), cpu_seconds() - used);
+    let records = (next - from) as f64;
+    println!(
+        "{name:>20} {:>12.0} {:>12.0} {:>14.0}",
+        f64::from(pulls) / seconds,
+        records / seconds,
+        records / used
+    );
 }
 
 /// A stored record with a unique id among its properties, as a client sends it.

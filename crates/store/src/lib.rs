@@ -17,6 +17,7 @@
 
 mod append;
 mod clock;
+mod engine;
 mod error;
 mod log;
 mod octets;

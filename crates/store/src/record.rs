@@ -1,28 +1,24 @@
 //! The few fields of a stored record (`MessageExtEncoder`, spec broker C.1) that the log needs.
 
-use crate::octets::{i64_at, put, u16_at, u32_at};
+//!
+//! `RecordView` of the protocol crate reads all of them and owns its bytes; this one borrows, for the write path.
 
-const MAGIC_V1: u32 = 0xDAA3_20A7;
-const MAGIC_V2: u32 = 0xDAA3_20AB;
-const BORN_HOST_V6: u32 = 0x10;
-const STORE_HOST_V6: u32 = 0x20;
-const TRANSACTION_TYPE: u32 = 0xC;
-const PREPARED: u32 = 0x4;
-const ROLLBACK: u32 = 0xC;
+use rocketwire_protocol::message::record::{MAGIC_V1, MAGIC_V2, MIN_LEN};
+use rocketwire_protocol::message::{SysFlag, TransactionType, tags_code};
+
+use crate::octets::{i64_at, u16_at, u32_at};
 
 const QUEUE_ID: usize = 12;
 const QUEUE_OFFSET: usize = 20;
 const PHYSICAL_OFFSET: usize = 28;
 const SYS_FLAG: usize = 36;
 const BORN_HOST: usize = 48;
-/// From the magic to the last fixed field with two IPv4 hosts and nothing in it.
-const MIN_SIZE: usize = 91;
 
 /// A record whose lengths add up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
     bytes: &'a [u8],
-    sys_flag: u32,
+    sys_flag: SysFlag,
     topic: &'a [u8],
     properties: &'a [u8],
 }
@@ -32,11 +28,11 @@ impl<'a> Record<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let size = u32_at(bytes, 0).ok_or("a record is cut off")? as usize;
         let bytes = bytes.get(..size).ok_or("a record is longer than what holds it")?;
-        let magic = u32_at(bytes, 4).ok_or("a record is cut off")?;
-        if size < MIN_SIZE || (magic != MAGIC_V1 && magic != MAGIC_V2) {
+        let magic = u32_at(bytes, 4).ok_or("a record is cut off")?.cast_signed();
+        if size < MIN_LEN || (magic != MAGIC_V1 && magic != MAGIC_V2) {
             return Err("there is no record where one must be");
         }
-        let sys_flag = u32_at(bytes, SYS_FLAG).ok_or("a record is cut off")?;
+        let sys_flag = SysFlag(u32_at(bytes, SYS_FLAG).ok_or("a record is cut off")?.cast_signed());
         let (topic, properties) =
             tail(bytes, magic, sys_flag).ok_or("the lengths of a record do not add up")?;
         Ok(Self { bytes, sys_flag, topic, properties })
@@ -66,38 +62,21 @@ impl<'a> Record<'a> {
         i64_at(self.bytes, store_timestamp_at(self.sys_flag)).unwrap_or_default()
     }
 
-    pub(crate) fn sys_flag(&self) -> u32 {
-        self.sys_flag
-    }
-
     /// Whether the record has a place in its queue: a prepared or rolled back one is only in the log
     /// (`CommitLog.doAppend`, spec broker D.2).
     pub(crate) fn is_queued(&self) -> bool {
-        !matches!(self.sys_flag & TRANSACTION_TYPE, PREPARED | ROLLBACK)
+        !matches!(self.sys_flag.transaction_type(), TransactionType::Prepared | TransactionType::Rollback)
     }
 
     /// `String.hashCode` of the property TAGS, 0 without one (spec broker C.6).
     pub(crate) fn tags_code(&self) -> i64 {
-        tags(self.properties).map_or(0, hash_code)
+        tags(self.properties).map_or(0, |tags| tags_code(&String::from_utf8_lossy(tags)))
     }
 }
 
-/// Fills in the three fields that only the log knows.
-pub(crate) fn patch(
-    record: &mut [u8],
-    sys_flag: u32,
-    queue_offset: i64,
-    physical_offset: u64,
-    timestamp: i64,
-) {
-    put(record, QUEUE_OFFSET, queue_offset.to_be_bytes());
-    put(record, PHYSICAL_OFFSET, physical_offset.to_be_bytes());
-    put(record, store_timestamp_at(sys_flag), timestamp.to_be_bytes());
-}
-
 /// The fields of variable length behind the body: topic and properties.
-fn tail(bytes: &[u8], magic: u32, sys_flag: u32) -> Option<(&[u8], &[u8])> {
-    let store_host = if sys_flag & STORE_HOST_V6 == 0 { 8 } else { 20 };
+fn tail(bytes: &[u8], magic: i32, sys_flag: SysFlag) -> Option<(&[u8], &[u8])> {
+    let store_host = if sys_flag.has(SysFlag::STORE_HOST_V6) { 20 } else { 8 };
     let body = store_timestamp_at(sys_flag) + 8 + store_host + 4 + 8;
     let topic = body.checked_add(4)?.checked_add(u32_at(bytes, body)? as usize)?;
     let (topic_size, topic) = if magic == MAGIC_V1 {
@@ -114,8 +93,8 @@ fn tail(bytes: &[u8], magic: u32, sys_flag: u32) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(topic..properties)?, bytes.get(properties + 2..end)?))
 }
 
-fn store_timestamp_at(sys_flag: u32) -> usize {
-    BORN_HOST + if sys_flag & BORN_HOST_V6 == 0 { 8 } else { 20 }
+fn store_timestamp_at(sys_flag: SysFlag) -> usize {
+    BORN_HOST + if sys_flag.has(SysFlag::BORN_HOST_V6) { 20 } else { 8 }
 }
 
 /// The value of TAGS; the last one wins, as in `MessageDecoder.string2messageProperties`.
@@ -124,29 +103,9 @@ fn tags(properties: &[u8]) -> Option<&[u8]> {
     items.filter_map(|item| item.strip_prefix(b"TAGS\x01")).rfind(|value| !value.is_empty())
 }
 
-/// `String.hashCode`: over UTF-16 units, wrapping at 32 bits, then sign-extended.
-fn hash_code(text: &[u8]) -> i64 {
-    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-    let hash = match std::str::from_utf8(text) {
-        Ok(text) => text.encode_utf16().fold(0, step),
-        Err(_) => String::from_utf8_lossy(text).encode_utf16().fold(0, step),
-    };
-    i64::from(hash)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // spec: broker C.6
-    #[test]
-    fn tags_code_is_javas_hash_code() {
-        for (text, hash) in [("", 0), ("TagA", 2_598_919), ("null", 3_392_903), ("标签", 857_175)] {
-            assert_eq!(hash_code(text.as_bytes()), hash, "{text}");
-        }
-        // Long texts wrap into the negative and stay negative as 64 bits.
-        assert_eq!(hash_code(b"polygenelubricants"), i64::from(i32::MIN));
-    }
 
     #[test]
     fn the_last_tags_win_and_a_missing_end_is_fine() {

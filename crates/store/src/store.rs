@@ -1,18 +1,15 @@
 use std::fmt;
-use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use crate::append::{
-    Append, Appended, Completion, Events, Flusher, InFlight, Pending, RecordMeta, Waiter, Wake, Writer,
-};
+use crate::append::{Append, Appended, Completion, Events, RecordMeta, Waiter};
 use crate::clock::Clock;
+use crate::engine::{Handle, Shared};
 use crate::error::{AppendError, DeleteError, OpenError, ReadError, TableError};
 use crate::log::{Log, lock};
-use crate::options::{Drive, StoreOptions};
+use crate::options::StoreOptions;
 use crate::queue::{Bounds, QueueId, QueueName};
 use crate::read::{BoundaryType, ReadLimits, ReadOutcome};
 use crate::recovery::{self, RecoveryReport};
@@ -42,35 +39,6 @@ pub struct Store<C: Completion> {
     handle: Arc<Handle<C>>,
 }
 
-/// What the writer, the flusher and the callers share.
-pub(crate) struct Shared<C> {
-    pub(crate) log: Arc<Log>,
-    pub(crate) pending: Mutex<Pending<C>>,
-    pub(crate) in_flight: Mutex<InFlight<C>>,
-    /// A hint for a writer that looks for work without taking the lock.
-    pub(crate) has_work: AtomicBool,
-    pub(crate) writer_wake: Wake,
-    pub(crate) flusher_wake: Wake,
-    /// The writer ends when it has nothing left.
-    pub(crate) is_stopping: AtomicBool,
-    /// The flusher ends.
-    pub(crate) is_stopped: AtomicBool,
-}
-
-/// Closes the store when the last clone is gone.
-struct Handle<C: Completion> {
-    shared: Arc<Shared<C>>,
-    engine: Mutex<Engine<C>>,
-    tables: Mutex<Vec<(String, Table)>>,
-}
-
-/// Who does the writing.
-enum Engine<C: Completion> {
-    Threads { writer: JoinHandle<()>, flusher: JoinHandle<()> },
-    Manual { writer: Box<Writer<C>>, flusher: Box<Flusher<C>> },
-    Closed,
-}
-
 /// Space of the store's disk as it was seen last, at most a second ago while the store is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskState {
@@ -93,31 +61,9 @@ impl<C: Completion> Store<C> {
         clock: Arc<dyn Clock>,
         events: Arc<dyn Events>,
     ) -> Result<(Self, RecoveryReport), OpenError> {
-        let drive = options.drive;
-        let recovery::Recovered { log, last_timestamp, report } =
-            recovery::recover(options, storage, clock, events)?;
-        let log = Arc::new(log);
-        let mut pending = Pending::new(log.progress.written(), last_timestamp);
-        for (name, (_, queue)) in log.registry().names().iter().zip(log.index().iter()) {
-            pending.add_queue(name.clone(), queue.next());
-        }
-        let shared = Arc::new(Shared {
-            log,
-            pending: Mutex::new(pending),
-            in_flight: Mutex::default(),
-            has_work: AtomicBool::new(false),
-            writer_wake: Wake::default(),
-            flusher_wake: Wake::default(),
-            is_stopping: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
-        });
-        let writer = Writer::new(shared.clone(), last_timestamp);
-        let flusher = Flusher::new(shared.clone());
-        let engine = match drive {
-            Drive::Threads => Engine::start(&shared, writer, flusher)?,
-            Drive::Manual => Engine::Manual { writer: Box::new(writer), flusher: Box::new(flusher) },
-        };
-        let handle = Handle { shared, engine: Mutex::new(engine), tables: Mutex::default() };
+        let recovered = recovery::recover(options, storage, clock, events)?;
+        let report = recovered.report;
+        let handle = Handle::start(recovered.log, recovered.last_timestamp)?;
         Ok((Self { handle: Arc::new(handle) }, report))
     }
 
@@ -276,7 +222,7 @@ impl<C: Completion> Store<C> {
     /// to the topic are refused meanwhile. Blocks on the disk.
     pub fn delete_topic(&self, topic: &str) -> Result<(), DeleteError> {
         let log = self.log();
-        let mut table = lock(&log.origin);
+        let _one = lock(&log.deleting);
         let below = {
             let mut pending = lock(&self.shared().pending);
             if let Some(refusal) = pending.refusal() {
@@ -286,6 +232,7 @@ impl<C: Completion> Store<C> {
         };
         // The note says that the log reaches this place; so it must.
         self.flush()?;
+        let mut table = lock(&log.origin);
         let mut origin = table.origin.clone();
         origin.deleted.insert(topic.to_owned(), below);
         origin.queues.retain(|queue| queue.topic != topic);
@@ -311,14 +258,7 @@ impl<C: Completion> Store<C> {
         if name == crate::origin::ORIGIN {
             return Err(TableError::Name { name: name.to_owned() });
         }
-        let mut tables = lock(&self.handle.tables);
-        if let Some((_, table)) = tables.iter().find(|(known, _)| known == name) {
-            return Ok(table.clone());
-        }
-        let log = self.log();
-        let table = Table::new(log.storage.clone(), &log.paths.tables, name)?;
-        tables.push((name.to_owned(), table.clone()));
-        Ok(table)
+        self.handle.table(name)
     }
 
     /// Space of the disk.
@@ -361,11 +301,11 @@ impl<C: Completion> Store<C> {
     }
 
     fn shared(&self) -> &Arc<Shared<C>> {
-        &self.handle.shared
+        self.handle.shared()
     }
 
     fn log(&self) -> &Log {
-        &self.handle.shared.log
+        &self.handle.shared().log
     }
 }
 
@@ -385,92 +325,5 @@ impl<C: Completion> fmt::Debug for Store<C> {
             .field("durable", &log.progress.durable())
             .field("poisoned", &log.poison.get())
             .finish_non_exhaustive()
-    }
-}
-
-impl<C: Completion> Engine<C> {
-    fn start(shared: &Arc<Shared<C>>, writer: Writer<C>, flusher: Flusher<C>) -> Result<Self, OpenError> {
-        let dir = &shared.log.paths.root;
-        let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
-        let writer = spawn("rw-store-writer")
-            .spawn(move || writer.run())
-            .map_err(OpenError::io("start the writer of", dir))?;
-        let flusher = spawn("rw-store-flusher").spawn(move || flusher.run()).map_err(|source| {
-            shared.is_stopping.store(true, Ordering::SeqCst);
-            shared.writer_wake.unpark();
-            OpenError::io("start the flusher of", dir)(source)
-        })?;
-        Ok(Self::Threads { writer, flusher })
-    }
-}
-
-impl<C: Completion> Handle<C> {
-    fn turn(&self) -> bool {
-        match &mut *lock(&self.engine) {
-            Engine::Manual { writer, flusher } => {
-                let has_written = writer.turn();
-                flusher.turn();
-                has_written
-            }
-            _ => false,
-        }
-    }
-
-    fn flush(&self) -> Result<(), AppendError> {
-        let log = &self.shared.log;
-        let target = lock(&self.shared.pending).end();
-        if let Engine::Manual { writer, .. } = &mut *lock(&self.engine) {
-            while writer.turn() {}
-        }
-        self.shared.writer_wake.wake();
-        log.progress.wait(|| log.progress.published() >= target || log.poison.get().is_some());
-        if log.progress.durable() < target {
-            log.sync().map_err(|failure| AppendError::Io { error: failure.text })?;
-        }
-        Ok(())
-    }
-
-    fn close(&self) -> Result<(), AppendError> {
-        let engine = mem::replace(&mut *lock(&self.engine), Engine::Closed);
-        if matches!(engine, Engine::Closed) {
-            return Ok(());
-        }
-        lock(&self.shared.pending).refuse(AppendError::Closed);
-        self.stop(engine);
-        let log = &self.shared.log;
-        let flushed = log.sync().and_then(|()| log.seal_closed()).and_then(|()| log.save_checkpoint());
-        drop(lock(&log.folder_lock).take());
-        flushed.map_err(|failure| AppendError::Poisoned { error: failure.text })
-    }
-
-    fn stop(&self, engine: Engine<C>) {
-        let shared = &self.shared;
-        shared.is_stopping.store(true, Ordering::SeqCst);
-        match engine {
-            Engine::Threads { writer, flusher } => {
-                shared.writer_wake.unpark();
-                join(writer);
-                shared.is_stopped.store(true, Ordering::SeqCst);
-                shared.flusher_wake.unpark();
-                join(flusher);
-            }
-            Engine::Manual { mut writer, .. } => while writer.turn() {},
-            Engine::Closed => {}
-        }
-    }
-}
-
-impl<C: Completion> Drop for Handle<C> {
-    fn drop(&mut self) {
-        if let Err(error) = self.close() {
-            tracing::error!(%error, "the store was dropped and could not be closed in order");
-        }
-    }
-}
-
-/// Waits for a thread of the store. The last clone may be dropped by a completion, which runs on that very thread.
-fn join(handle: JoinHandle<()>) {
-    if handle.thread().id() != thread::current().id() && handle.join().is_err() {
-        tracing::error!("a thread of the store has panicked");
     }
 }

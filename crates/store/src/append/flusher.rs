@@ -3,8 +3,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Completion;
+use crate::engine::Shared;
 use crate::log::Log;
-use crate::store::Shared;
 
 /// With sync flushes: between two looks whether the checkpoint is behind.
 const SYNC_TICK: Duration = Duration::from_millis(100);

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use rocketwire_protocol::message::record;
 
 use super::{Append, Appended, Completion, Wait};
 use crate::error::AppendError;
 use crate::log::frame;
 use crate::options::StoreOptions;
 use crate::queue::{Entry, QueueId, QueueName};
-use crate::record::{self, Record};
+use crate::record::Record;
 
 /// Memory is taken for the log in pieces of this size. Written pieces go to the tail cache as they are.
 const CHUNK: usize = 1 << 20;
@@ -18,7 +19,6 @@ const CHUNK: usize = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordMeta<'a> {
     size: usize,
-    sys_flag: u32,
     queue_id: u32,
     topic: &'a [u8],
     is_queued: bool,
@@ -31,7 +31,6 @@ impl<'a> RecordMeta<'a> {
         let record = Record::parse(bytes).map_err(|reason| AppendError::Malformed { reason })?;
         Ok(Self {
             size: record.size(),
-            sys_flag: record.sys_flag(),
             queue_id: record.queue_id(),
             topic: record.topic(),
             is_queued: record.is_queued(),
@@ -188,7 +187,7 @@ impl<C: Completion> Pending<C> {
             let physical = group.start + at as u64;
             let queue_offset = if meta.is_queued { counter.next } else { 0 };
             if let Some(bytes) = group.bytes.get_mut(at..at + meta.size) {
-                record::patch(bytes, meta.sys_flag, queue_offset, physical, timestamp);
+                record::patch(bytes, queue_offset, physical.cast_signed(), timestamp);
             }
             if meta.is_queued {
                 let entry = Entry {

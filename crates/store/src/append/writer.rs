@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::pending::{Group, NewEntry};
 use super::{Arrival, Completion, Wait, Waiter};
+use crate::engine::Shared;
 use crate::error::AppendError;
 use crate::log::{ClosedSegment, Failure, Log, Piece, Segment, frame, lock};
 use crate::options::OnFull;
 use crate::storage::write_all_at;
-use crate::store::Shared;
 
 /// Between two looks at the free space of the disk.
 const DISK_CHECK: Duration = Duration::from_secs(1);

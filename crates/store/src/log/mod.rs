@@ -51,6 +51,9 @@ pub(crate) struct Log {
     pub(crate) disk: Disk,
     /// Held while one thread makes index files.
     pub(crate) sealing: Mutex<()>,
+    /// Held while one topic is deleted. Not while anything waits for the writer with `origin` held: the writer itself
+    /// may want that to make space.
+    pub(crate) deleting: Mutex<()>,
     /// Held while one thread flushes.
     pub(crate) syncing: Mutex<()>,
     pub(crate) folder_lock: Mutex<Option<Box<dyn StorageLock>>>,

@@ -81,6 +81,7 @@ pub(crate) fn recover(
         progress: Progress::new(end),
         poison: Poison::default(),
         sealing: Mutex::default(),
+        deleting: Mutex::default(),
         syncing: Mutex::default(),
         folder_lock: Mutex::new(Some(folder_lock)),
         paths,

@@ -117,8 +117,10 @@ fn live_async(seed: u64, tally: &mut Tally) -> usize {
         world.check();
         for _ in 0..5 + random.below(20) {
             world.append(&mut random);
-            if random.percent(20) {
-                world.clock.advance(Duration::from_millis(300));
+            match random.below(100) {
+                0..20 => world.clock.advance(Duration::from_millis(300)),
+                20..24 => world.delete_topic("orders"),
+                _ => {}
             }
         }
         if random.percent(30) {

@@ -1,0 +1,173 @@
+//! The threads behind a store, and its end.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use crate::append::{Completion, Flusher, InFlight, Pending, Wake, Writer};
+use crate::error::{AppendError, OpenError, TableError};
+use crate::log::{Log, lock};
+use crate::options::Drive;
+use crate::table::Table;
+
+/// What the writer, the flusher and the callers share.
+pub(crate) struct Shared<C> {
+    pub(crate) log: Arc<Log>,
+    pub(crate) pending: Mutex<Pending<C>>,
+    pub(crate) in_flight: Mutex<InFlight<C>>,
+    /// A hint for a writer that looks for work without taking the lock.
+    pub(crate) has_work: AtomicBool,
+    pub(crate) writer_wake: Wake,
+    pub(crate) flusher_wake: Wake,
+    /// The writer ends when it has nothing left.
+    pub(crate) is_stopping: AtomicBool,
+    /// The flusher ends.
+    pub(crate) is_stopped: AtomicBool,
+}
+
+/// Closes the store when the last clone is gone.
+pub(crate) struct Handle<C: Completion> {
+    shared: Arc<Shared<C>>,
+    engine: Mutex<Engine<C>>,
+    tables: Mutex<Vec<(String, Table)>>,
+}
+
+/// Who does the writing.
+enum Engine<C: Completion> {
+    Threads { writer: JoinHandle<()>, flusher: JoinHandle<()> },
+    Manual { writer: Box<Writer<C>>, flusher: Box<Flusher<C>> },
+    Closed,
+}
+
+impl<C: Completion> Engine<C> {
+    fn start(shared: &Arc<Shared<C>>, writer: Writer<C>, flusher: Flusher<C>) -> Result<Self, OpenError> {
+        let dir = &shared.log.paths.root;
+        let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+        let writer = spawn("rw-store-writer")
+            .spawn(move || writer.run())
+            .map_err(OpenError::io("start the writer of", dir))?;
+        let flusher = spawn("rw-store-flusher").spawn(move || flusher.run()).map_err(|source| {
+            shared.is_stopping.store(true, Ordering::SeqCst);
+            shared.writer_wake.unpark();
+            OpenError::io("start the flusher of", dir)(source)
+        })?;
+        Ok(Self::Threads { writer, flusher })
+    }
+}
+
+impl<C: Completion> Handle<C> {
+    /// Begins to write behind what was recovered.
+    pub(crate) fn start(log: Log, last_timestamp: i64) -> Result<Self, OpenError> {
+        let mut pending = Pending::new(log.progress.written(), last_timestamp);
+        for (name, (_, queue)) in log.registry().names().iter().zip(log.index().iter()) {
+            pending.add_queue(name.clone(), queue.next());
+        }
+        let drive = log.options.drive;
+        let shared = Arc::new(Shared {
+            log: Arc::new(log),
+            pending: Mutex::new(pending),
+            in_flight: Mutex::default(),
+            has_work: AtomicBool::new(false),
+            writer_wake: Wake::default(),
+            flusher_wake: Wake::default(),
+            is_stopping: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+        });
+        let writer = Writer::new(shared.clone(), last_timestamp);
+        let flusher = Flusher::new(shared.clone());
+        let engine = match drive {
+            Drive::Threads => Engine::start(&shared, writer, flusher)?,
+            Drive::Manual => Engine::Manual { writer: Box::new(writer), flusher: Box::new(flusher) },
+        };
+        Ok(Self { shared, engine: Mutex::new(engine), tables: Mutex::default() })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<C>> {
+        &self.shared
+    }
+
+    /// See [`Store::table`](crate::Store::table).
+    pub(crate) fn table(&self, name: &str) -> Result<Table, TableError> {
+        let mut tables = lock(&self.tables);
+        if let Some((_, table)) = tables.iter().find(|(known, _)| known == name) {
+            return Ok(table.clone());
+        }
+        let log = &self.shared.log;
+        let table = Table::new(log.storage.clone(), &log.paths.tables, name)?;
+        tables.push((name.to_owned(), table.clone()));
+        Ok(table)
+    }
+
+    /// See [`Store::turn`](crate::Store::turn).
+    pub(crate) fn turn(&self) -> bool {
+        match &mut *lock(&self.engine) {
+            Engine::Manual { writer, flusher } => {
+                let has_written = writer.turn();
+                flusher.turn();
+                has_written
+            }
+            _ => false,
+        }
+    }
+
+    /// See [`Store::flush`](crate::Store::flush).
+    pub(crate) fn flush(&self) -> Result<(), AppendError> {
+        let log = &self.shared.log;
+        let target = lock(&self.shared.pending).end();
+        if let Engine::Manual { writer, .. } = &mut *lock(&self.engine) {
+            while writer.turn() {}
+        }
+        self.shared.writer_wake.wake();
+        log.progress.wait(|| log.progress.published() >= target || log.poison.get().is_some());
+        if log.progress.durable() < target {
+            log.sync().map_err(|failure| AppendError::Io { error: failure.text })?;
+        }
+        Ok(())
+    }
+
+    /// See [`Store::close`](crate::Store::close).
+    pub(crate) fn close(&self) -> Result<(), AppendError> {
+        let engine = mem::replace(&mut *lock(&self.engine), Engine::Closed);
+        if matches!(engine, Engine::Closed) {
+            return Ok(());
+        }
+        lock(&self.shared.pending).refuse(AppendError::Closed);
+        self.stop(engine);
+        let log = &self.shared.log;
+        let flushed = log.sync().and_then(|()| log.seal_closed()).and_then(|()| log.save_checkpoint());
+        drop(lock(&log.folder_lock).take());
+        flushed.map_err(|failure| AppendError::Poisoned { error: failure.text })
+    }
+
+    fn stop(&self, engine: Engine<C>) {
+        let shared = &self.shared;
+        shared.is_stopping.store(true, Ordering::SeqCst);
+        match engine {
+            Engine::Threads { writer, flusher } => {
+                shared.writer_wake.unpark();
+                join(writer);
+                shared.is_stopped.store(true, Ordering::SeqCst);
+                shared.flusher_wake.unpark();
+                join(flusher);
+            }
+            Engine::Manual { mut writer, .. } => while writer.turn() {},
+            Engine::Closed => {}
+        }
+    }
+}
+
+impl<C: Completion> Drop for Handle<C> {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store was dropped and could not be closed in order");
+        }
+    }
+}
+
+/// Waits for a thread of the store. The last clone may be dropped by a completion, which runs on that very thread.
+fn join(handle: JoinHandle<()>) {
+    if handle.thread().id() != thread::current().id() && handle.join().is_err() {
+        tracing::error!("a thread of the store has panicked");
+    }
+}
