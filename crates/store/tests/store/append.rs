@@ -323,6 +323,19 @@ fn a_failed_flush_poisons_for_good_and_reads_go_on() {
 }
 
 #[test]
+fn a_failed_flush_in_the_background_refuses_what_comes_next() {
+    let (log, clock, disk) = manual(|options| options.flush = Flush::Async);
+    log.put(Message::new("orders", 0, "acknowledged before")).unwrap();
+    clock.advance(Duration::from_millis(501));
+    disk.fail_at(disk.operations(), Fault::Eio);
+    log.turn();
+    assert!(log.is_poisoned());
+    assert!(matches!(log.put(Message::new("orders", 0, "next")), Err(AppendError::Io { .. })));
+    assert!(matches!(log.put(Message::new("orders", 0, "later")), Err(AppendError::Poisoned { .. })));
+    assert_eq!(log.bodies("orders", 0), ["acknowledged before"]);
+}
+
+#[test]
 fn a_full_disk_refuses_with_numbers_and_heals_by_itself() {
     let (log, clock, disk) = manual(|options| options.min_free_bytes = 5_000);
     disk.set_capacity(20_000);
