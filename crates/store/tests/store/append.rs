@@ -325,14 +325,15 @@ fn a_failed_flush_poisons_for_good_and_reads_go_on() {
 #[test]
 fn a_failed_flush_in_the_background_refuses_what_comes_next() {
     let (log, clock, disk) = manual(|options| options.flush = Flush::Async);
-    log.put(Message::new("orders", 0, "acknowledged before")).unwrap();
+    log.put(Message::new("orders", 0, "flushed")).unwrap();
+    log.put(Message::new("orders", 0, "acknowledged")).unwrap();
     clock.advance(Duration::from_millis(501));
     disk.fail_at(disk.operations(), Fault::Eio);
     log.turn();
     assert!(log.is_poisoned());
     assert!(matches!(log.put(Message::new("orders", 0, "next")), Err(AppendError::Io { .. })));
     assert!(matches!(log.put(Message::new("orders", 0, "later")), Err(AppendError::Poisoned { .. })));
-    assert_eq!(log.bodies("orders", 0), ["acknowledged before"]);
+    assert_eq!(log.bodies("orders", 0), ["flushed", "acknowledged"]);
 }
 
 #[test]
