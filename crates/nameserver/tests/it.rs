@@ -1,0 +1,296 @@
+//! A name server behind a real loopback connection.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers of tests may, as tests do
+
+use std::{sync::Arc, time::Duration};
+
+use rocketwire_nameserver::{LocalBroker, NameServer, NameServerOptions};
+use rocketwire_protocol::{
+    Command, RequestCode, Version,
+    body::{
+        self, ClusterInfo, DataVersion, GetBrokerMemberGroupResponseBody, KVTable, RegisterBrokerBody,
+        TopicConfig, TopicList, TopicRouteData,
+    },
+    header::*,
+    message::record,
+};
+use rocketwire_remoting::{
+    ClientOptions, ConnectionEvent, ConnectionListener, Lane, RemotingClient, Router, Server, ServerOptions,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Node {
+    name_server: NameServer,
+    server: Server,
+}
+
+struct Closed(NameServer);
+
+impl ConnectionListener for Closed {
+    fn on_event(&self, event: ConnectionEvent) {
+        if let ConnectionEvent::Closed(connection, _) = event {
+            self.0.connection_closed(connection.id());
+        }
+    }
+}
+
+async fn start() -> Node {
+    let name_server = NameServer::new(NameServerOptions::default());
+    let router = name_server
+        .processors()
+        .into_iter()
+        .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
+    let mut options = ServerOptions::default();
+    options.listener = Some(Arc::new(Closed(name_server.clone())));
+    let server = Server::bind("127.0.0.1:0", router, options).await.unwrap();
+    Node { name_server, server }
+}
+
+struct Client(RemotingClient, String);
+
+impl Node {
+    fn client(&self) -> Client {
+        self.client_of(Version::CURRENT)
+    }
+
+    fn client_of(&self, version: Version) -> Client {
+        let mut options = ClientOptions::default();
+        options.connection.version = version;
+        Client(RemotingClient::new(options, Router::new()), self.server.local_addr().to_string())
+    }
+}
+
+impl Client {
+    async fn call(&self, command: Command) -> Command {
+        self.0.invoke(&self.1, command, PATIENCE).await.unwrap()
+    }
+
+    async fn ok(&self, command: Command) -> Command {
+        let response = self.call(command).await;
+        assert_eq!(response.code, 0, "{:?}", response.remark);
+        response
+    }
+}
+
+fn route(topic: &str) -> Command {
+    Command::of(&GetRouteInfoRequestHeader { topic: topic.into(), ..Default::default() })
+}
+
+fn registration(broker: &str) -> RegisterBrokerRequestHeader {
+    RegisterBrokerRequestHeader {
+        broker_name: broker.into(),
+        broker_addr: format!("{broker}:10911").into(),
+        cluster_name: "c".into(),
+        ha_server_addr: format!("{broker}:10912").into(),
+        broker_id: 0,
+        ..Default::default()
+    }
+}
+
+fn topics(names: &[&str]) -> RegisterBrokerBody {
+    let mut body = RegisterBrokerBody::default();
+    body.topic_config_serialize_wrapper.data_version.counter = 7;
+    for name in names {
+        body.topic_config_serialize_wrapper
+            .topic_config_table
+            .insert((*name).into(), TopicConfig::new(*name, 4, 4));
+    }
+    body
+}
+
+#[tokio::test]
+async fn a_topic_without_a_route_is_17() {
+    // spec: client 12
+    let node = start().await;
+    let response = node.client().call(route("T")).await;
+    assert_eq!(response.code, 17);
+    assert!(response.remark.unwrap().starts_with("No topic route info in name server for the topic: T"));
+}
+
+#[tokio::test]
+async fn old_clients_get_unquoted_ids_and_new_ones_json() {
+    // spec: client 13
+    let node = start().await;
+    node.name_server.register_local(&LocalBroker {
+        cluster: "c".into(),
+        name: "broker-a".into(),
+        advertised: None,
+        port: None,
+    });
+    node.name_server.update_local_topic("broker-a", &TopicConfig::new("T", 4, 4));
+    let addr = node.server.local_addr();
+    let text = |response: Command| String::from_utf8(response.body.to_vec()).unwrap();
+    let old = text(node.client_of(Version(317)).ok(route("T")).await);
+    assert!(old.contains(&format!("\"brokerAddrs\":{{0:\"{addr}\"}}")), "{old}");
+    let new = text(node.client_of(Version::V4_9_4).ok(route("T")).await);
+    assert!(new.contains(&format!("\"brokerAddrs\":{{\"0\":\"{addr}\"}}")), "{new}");
+    let strict = Command::of(&GetRouteInfoRequestHeader {
+        topic: "T".into(),
+        accept_standard_json_only: Some(true),
+        ..Default::default()
+    });
+    let strict = text(node.client_of(Version(317)).ok(strict).await);
+    assert!(strict.contains("{\"0\":"), "{strict}");
+    for body in [old, new, strict] {
+        assert!(
+            body.contains("\"filterServerTable\":{}") && body.contains("\"enableActingMaster\":false"),
+            "{body}"
+        );
+        let route: TopicRouteData = body::decode(body.as_bytes()).unwrap();
+        assert_eq!(route.queue_datas[0].write_queue_nums, 4);
+    }
+}
+
+#[tokio::test]
+async fn named_values_are_kept() {
+    // spec: client 14
+    let node = start().await;
+    let client = node.client();
+    let get = Command::of(&GetKVConfigRequestHeader {
+        namespace: "n".into(),
+        key: "k".into(),
+        ..Default::default()
+    });
+    let list =
+        Command::of(&GetKVListByNamespaceRequestHeader { namespace: "n".into(), ..Default::default() });
+    let response = client.call(get.clone()).await;
+    assert_eq!(
+        (response.code, response.remark.as_deref()),
+        (22, Some("No config item, Namespace: n Key: k"))
+    );
+    assert_eq!(client.call(list.clone()).await.code, 22);
+    client
+        .ok(Command::of(&PutKVConfigRequestHeader {
+            namespace: "n".into(),
+            key: "k".into(),
+            value: "v".into(),
+            ..Default::default()
+        }))
+        .await;
+    assert_eq!(client.ok(get.clone()).await.fields.get("value").unwrap(), "v");
+    let table: KVTable = body::decode(&client.ok(list).await.body).unwrap();
+    assert_eq!(table.table["k"], "v");
+    client
+        .ok(Command::of(&DeleteKVConfigRequestHeader {
+            namespace: "n".into(),
+            key: "k".into(),
+            ..Default::default()
+        }))
+        .await;
+    assert_eq!(client.call(get).await.code, 22);
+}
+
+#[tokio::test]
+async fn a_broker_registers_is_found_and_goes_with_its_connection() {
+    // spec: client 15
+    let node = start().await;
+    let (broker, client) = (node.client(), node.client());
+    let body = body::encode(&topics(&["T", "../x"]));
+    let mut wrong = registration("b");
+    wrong.body_crc32 = Some(1);
+    let response = broker.call(Command::of(&wrong).with_body(body.clone())).await;
+    assert_eq!((response.code, response.remark.as_deref()), (1, Some("crc32 not match")));
+    assert_eq!(client.call(route("T")).await.code, 17);
+
+    let mut right = registration("b");
+    right.body_crc32 = Some(record::body_crc(&body) as i32);
+    broker.ok(Command::of(&right).with_body(body)).await;
+    let found: TopicRouteData = body::decode(&client.ok(route("T")).await.body).unwrap();
+    assert_eq!(found.broker_datas[0].broker_addrs[&0], "b:10911");
+    assert_eq!(client.call(route("../x")).await.code, 17, "a bad name is left out, the others are not");
+
+    let info: ClusterInfo =
+        body::decode(&client.ok(Command::request(RequestCode::GET_BROKER_CLUSTER_INFO)).await.body).unwrap();
+    assert_eq!(info.cluster_addr_table["c"], ["b"]);
+    let group = Command::of(&GetBrokerMemberGroupRequestHeader {
+        cluster_name: "c".into(),
+        broker_name: "b".into(),
+        ..Default::default()
+    });
+    let group: GetBrokerMemberGroupResponseBody = body::decode(&client.ok(group).await.body).unwrap();
+    assert_eq!(group.broker_member_group.broker_addrs[&0], "b:10911");
+    let list: TopicList = body::decode(
+        &client.ok(Command::request(RequestCode::GET_ALL_TOPIC_LIST_FROM_NAMESERVER)).await.body,
+    )
+    .unwrap();
+    assert_eq!(list.topic_list, ["T"]);
+
+    broker.0.shutdown().await;
+    let since = std::time::Instant::now();
+    while client.call(route("T")).await.code != 17 {
+        assert!(since.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_registration_is_the_same() {
+    let node = start().await;
+    let client = node.client();
+    let body = topics(&["T"]).encode_compressed(Version::CURRENT).unwrap();
+    let mut header = registration("b");
+    header.compressed = true;
+    client.ok(Command::of(&header).with_body(body)).await;
+    client.ok(route("T")).await;
+    let damaged = client.call(Command::of(&header).with_body("not zlib")).await;
+    assert_eq!(damaged.code, 1);
+}
+
+#[tokio::test]
+async fn a_broker_learns_whether_its_topics_are_known() {
+    let node = start().await;
+    let client = node.client();
+    let ask = |counter: i64| {
+        let header = QueryDataVersionRequestHeader {
+            broker_name: "b".into(),
+            broker_addr: "b:10911".into(),
+            cluster_name: "c".into(),
+            broker_id: 0,
+            ..Default::default()
+        };
+        let version = DataVersion { counter, ..Default::default() };
+        Command::of(&header).with_body(body::encode(&version))
+    };
+    let changed = |response: &Command| response.fields.get("changed").unwrap().to_string();
+    assert_eq!(changed(&client.ok(ask(7)).await), "true");
+    client.ok(Command::of(&registration("b")).with_body(body::encode(&topics(&["T"])))).await;
+    assert_eq!(changed(&client.ok(ask(7)).await), "false");
+    assert_eq!(changed(&client.ok(ask(8)).await), "true");
+}
+
+#[tokio::test]
+async fn nothing_is_registered_without_a_name_and_nothing_is_set_remotely() {
+    let node = start().await;
+    let client = node.client();
+    let mut header = registration("b");
+    header.broker_addr = "".into();
+    assert_eq!(client.call(Command::of(&header)).await.code, 29);
+    let missing = client.call(Command::request(RequestCode::REGISTER_BROKER)).await;
+    assert!(missing.remark.unwrap().contains("the custom field <brokerName> is null"));
+    for text in ["configStorePath=/tmp/x", "a=b"] {
+        let update = Command::request(RequestCode::UPDATE_NAMESRV_CONFIG).with_body(text);
+        assert_eq!(client.call(update).await.code, 16);
+    }
+    client.ok(Command::request(RequestCode::GET_NAMESRV_CONFIG)).await;
+}
+
+#[tokio::test]
+async fn operators_close_a_broker_for_writing() {
+    let node = start().await;
+    let client = node.client();
+    client.ok(Command::of(&registration("b")).with_body(body::encode(&topics(&["T", "U"])))).await;
+    let wipe =
+        Command::of(&WipeWritePermOfBrokerRequestHeader { broker_name: "b".into(), ..Default::default() });
+    assert_eq!(client.ok(wipe).await.fields.get("wipeTopicCount").unwrap(), "2");
+    let found: TopicRouteData = body::decode(&client.ok(route("T")).await.body).unwrap();
+    assert_eq!(found.queue_datas[0].perm, 4);
+    let add =
+        Command::of(&AddWritePermOfBrokerRequestHeader { broker_name: "b".into(), ..Default::default() });
+    assert_eq!(client.ok(add).await.fields.get("addTopicCount").unwrap(), "2");
+    client
+        .ok(Command::of(&DeleteTopicFromNamesrvRequestHeader { topic: "T".into(), ..Default::default() }))
+        .await;
+    assert_eq!(client.call(route("T")).await.code, 17);
+    client.ok(route("U")).await;
+}
