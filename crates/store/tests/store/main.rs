@@ -7,4 +7,5 @@ mod model;
 mod power;
 mod read;
 mod support;
+mod threads;
 mod world;
