@@ -42,6 +42,23 @@ fn ten_thousand_lines_come_back_once_and_in_the_order_of_their_queues() {
 }
 
 #[test]
+fn one_message_in_flight_for_each_queue_is_possible() {
+    let serve = Serve::memory();
+    let sent = serve.send(&["-t", "T", "-", "--ordered", "-o", "json"], &lines(500)).ok().json();
+    let mut last: BTreeMap<i64, (i64, u64)> = BTreeMap::new();
+    for result in &sent {
+        let (offset, line) = (result["queueOffset"].as_i64().unwrap(), result["line"].as_u64().unwrap());
+        // Answers of one queue come in the order of the input, too.
+        let before = last.insert(result["queueId"].as_i64().unwrap(), (offset, line));
+        assert!(
+            before.is_none_or(|before| before.0 + 1 == offset && before.1 < line),
+            "{result} behind {before:?}"
+        );
+    }
+    assert_eq!((sent.len(), last.len() > 1), (500, true));
+}
+
+#[test]
 fn a_count_ends_and_commits_just_that_many() {
     let serve = Serve::memory();
     serve.send(&["-t", "Some", "-", "--queue", "1"], &lines(100)).ok();

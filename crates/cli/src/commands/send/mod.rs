@@ -19,8 +19,10 @@ use crate::{
 /// Send messages: one for each BODY, or one for each line of the standard input
 ///
 /// Messages are spread over the queues of the topic in turn. Within a queue they are stored in the order of the
-/// input: a message that failed for a passing reason is sent again (twice at most) only while no later one of its
-/// queue is stored. A message whose answer got lost may be stored twice.
+/// input by brokers that take the requests of a connection one after the other, as `rocketwire serve` does; those of
+/// Apache work on several at a time, and need --ordered for that. A message that failed for a passing reason is sent
+/// again (twice at most), but not behind a later one of its queue. A message whose answer got lost may be stored
+/// twice.
 ///
 /// A message that cannot be sent is named with its reason, and the exit code is 1; if the broker stays away, the
 /// rest of the input is not sent. An empty line would be an empty body, which RocketMQ refuses.
@@ -73,6 +75,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     inflight: u16,
 
+    /// Keep the order within each queue with every broker: one message in flight for each queue
+    #[arg(long)]
+    ordered: bool,
+
     /// How long one message may take
     #[arg(long, default_value = "3s", value_parser = args::duration)]
     timeout: Duration,
@@ -109,7 +115,7 @@ async fn send(args: &Args, client: &Client) -> Result<(), Failure> {
     let from_stdin = args.body.iter().any(|body| body == "-");
     let source = lines::Source::new(&args.body, args.count);
     let report = report::Report::new(args.output, from_stdin || args.body.len() as u64 * args.count > 20);
-    pipeline::Pipeline::new(producer, queues, usize::from(args.inflight), report)
+    pipeline::Pipeline::new(producer, queues, usize::from(args.inflight), args.ordered, report)
         .run(source, |body| message(args, body))
         .await
 }

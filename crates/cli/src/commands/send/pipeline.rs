@@ -1,10 +1,11 @@
 //! Many messages on their way at a time, in order within each queue.
 //!
-//! Requests to one broker go over one connection in the order in which they are begun, and a broker appends to a
-//! queue in the order in which requests come. So order holds as long as requests are *begun* in order: each send
+//! Requests to one broker go over one connection in the order in which they are begun, and a broker that handles
+//! those of a connection in turn, as ours does, appends to a queue in that order. So order holds as long as requests are *begun* in order: each send
 //! is polled once, here, before the next one is made, and so much only is in flight as the connection takes
 //! without waiting. A failure stops the flow until everything that is on its way has ended; then the message goes
-//! again, alone, unless a later one of its queue is stored already.
+//! again, alone, unless a later one of its queue is stored already. Apache's broker handles requests of one
+//! connection on several threads; there only one message in flight for each queue keeps the order.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,9 +47,13 @@ pub(crate) struct Pipeline {
     producer: Producer,
     queues: Vec<MessageQueue>,
     inflight: usize,
+    /// One at a time for each queue.
+    ordered: bool,
     report: Report,
     running: JoinSet<Ended>,
     bytes: usize,
+    /// Messages in flight for each queue.
+    busy: Vec<u32>,
     /// Where the round over the queues began.
     first_queue: u64,
     /// Failed, to be looked at when nothing is on its way any more.
@@ -64,12 +69,15 @@ impl Pipeline {
         producer: Producer,
         queues: Vec<MessageQueue>,
         inflight: usize,
+        ordered: bool,
         report: Report,
     ) -> Pipeline {
         Pipeline {
+            busy: vec![0; queues.len()],
             producer,
             queues,
             inflight,
+            ordered,
             report,
             running: JoinSet::new(),
             bytes: 0,
@@ -98,7 +106,7 @@ impl Pipeline {
             if self.running.is_empty() && !more {
                 break;
             }
-            let may_begin = more && self.failed.is_empty() && self.has_room();
+            let may_begin = more && self.failed.is_empty() && self.has_room(self.queue_of(line + 1));
             self.report.flush()?;
             tokio::select! {
                 biased;
@@ -116,8 +124,12 @@ impl Pipeline {
         self.report.end()
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether one more may be in flight, to this queue.
+    fn has_room(&self, queue: usize) -> bool {
         let limit = if self.warm { self.inflight } else { 1 };
+        if self.ordered && self.busy.get(queue).is_some_and(|busy| *busy > 0) {
+            return false;
+        }
         self.running.len() < limit && (self.bytes < BYTES_IN_FLIGHT || self.running.is_empty())
     }
 
@@ -132,6 +144,9 @@ impl Pipeline {
         job.attempts += 1;
         let (producer, message) = (self.producer.clone(), job.message.clone());
         self.bytes += message.body().len();
+        if let Some(busy) = self.busy.get_mut(job.queue) {
+            *busy += 1;
+        }
         let mut send = Box::pin(async move { producer.send_to(&queue, message).await });
         match once(send.as_mut()).await {
             Poll::Ready(result) => self.end(Ended { job, result }),
@@ -148,6 +163,9 @@ impl Pipeline {
     fn end(&mut self, ended: Ended) -> Result<(), Failure> {
         let Ended { job, result } = ended;
         self.bytes -= job.message.body().len();
+        if let Some(busy) = self.busy.get_mut(job.queue) {
+            *busy -= 1;
+        }
         match result {
             Ok(result) => {
                 self.warm = true;
