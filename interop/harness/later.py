@@ -1,11 +1,12 @@
-"""Cases that our node does not pass yet: title (and who, where it is not everyone) -> why. They are printed, never dropped.
+"""Cases that our node does not pass yet, by title: why. They are printed as `later`, never dropped.
 
-`interop/run --with-later` tries them all the same.
+`interop/run --with-later` tries them all the same: one that passes has to leave this list.
 """
 
 LATER = {
+    "SQL92 filter": "the broker filters by tag, and refuses other expressions",
+    "POP": "the broker has no POP family (400, 401, 200050-200055)",
+    "mqadmin 5.3.3 queryMsgByKey": "the store has no index of keys (QUERY_MESSAGE, 12)",
+    "mqadmin 5.3.3 queryMsgByUniqueKey": "the store has no index of keys (QUERY_MESSAGE, 12)",
+    "mqadmin 5.3.3 cleanExpiredCQ": "request 306 is not answered; queues are cleaned with the log",
 }
-
-
-def reason(case):
-    return LATER.get((case.title, case.who)) or LATER.get(case.title)

@@ -54,7 +54,7 @@ class Report:
 
     def summary(self):
         extra = "".join(", %d %s" % (n, name) for name, n in
-                        [("for later", self.count(LATER)), ("that its peer cannot do", self.count(UNSUPPORTED))] if n)
+                        [("for later", self.count(LATER)), ("unsupported for the reason that stands beside them", self.count(UNSUPPORTED))] if n)
         return "%d passed, %d failed%s" % (self.count(PASS), self.count(FAIL), extra)
 
 

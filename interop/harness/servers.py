@@ -48,7 +48,7 @@ class Node:
         port = free_port(near=(-2,))
         self.namesrv = self.broker = "127.0.0.1:%d" % port
         os.makedirs(self.folder, exist_ok=True)
-        command = [self.binary, "serve", "--data", os.path.join(self.folder, "data"), "--host", "127.0.0.1", "--port", port]
+        command = [self.binary, "serve", "--data", os.path.join(self.folder, "data"), "--host", "127.0.0.1", "--port", port, "--vip-port"]
         self.process = self.processes.start(command, os.path.join(self.folder, "serve"), cwd=self.folder)
         took = probe.wait("send", "127.0.0.1", port, START_SECONDS)
         if took is None:
