@@ -214,7 +214,7 @@ fn restore(
     topics.restore(tables.load_topics()?, |topic, id| store.queue(topic, id));
     let mut groups = Groups::new(options.auto_create_group, options.max_groups);
     groups.restore(tables.load_groups()?);
-    let queue = |topic: &str, id: i32| u32::try_from(id).ok().map(|id| store.queue(topic, id));
+    let queue = |topic: &str, id: i32| u32::try_from(id).ok().and_then(|id| store.find_queue(topic, id));
     let end = |topic: &str, id: i32| queue(topic, id).map_or(0, |queue: QueueId| store.bounds(queue).max);
     let offsets = Offsets::restore(tables.load_offsets()?, end);
     let delays = Delays::restore(tables.load_delays()?, |level| {

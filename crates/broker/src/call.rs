@@ -18,6 +18,12 @@ use crate::{groups::GroupError, pull::HeldPull, send::SendPlan, topics::TopicErr
 /// What RocketMQ puts behind some texts (Java: `FAQUrl.suggestTodo`).
 pub(crate) const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
 
+/// A text of its own. Texts of a request are slices of the frame it came in: a table that kept one would keep the
+/// whole frame.
+pub(crate) fn owned(text: &ByteString) -> ByteString {
+    ByteString::from(&**text)
+}
+
 /// A request and who sent it.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {

@@ -170,6 +170,8 @@ pub(crate) fn members(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
     };
     let mut consumer_id_list: Vec<_> =
         group.members.values().map(|member| member.client_id.clone()).collect();
+    // A client may have several connections.
+    consumer_id_list.sort();
     consumer_id_list.dedup();
     let body = body::encode(&GetConsumerListByGroupResponseBody { consumer_id_list });
     Ok(Command::response(ResponseCode::SUCCESS).with_body(body).into())

@@ -22,16 +22,9 @@ use crate::{
 pub(crate) fn update(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
     let header: UpdateConsumerOffsetRequestHeader = call.command.header()?;
     let group = &header.consumer_group;
-    if shared.group(group).is_none() {
-        // A group that only ever committed is as good as one that pulled: Java creates both.
-        let is_known = shared.options.auto_create_group && shared.clients().consumer_group(group).is_some();
-        if !is_known {
-            return Err(refuse(
-                ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
-                format!("Group {group} not exist!"),
-            ));
-        }
-    }
+    let Some(config) = shared.group(group) else {
+        return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, format!("Group {group} not exist!")));
+    };
     let Some(topic) = shared.topic(&header.topic) else {
         return Err(refuse(ResponseCode::TOPIC_NOT_EXIST, format!("Topic {} not exist!", header.topic)));
     };
@@ -39,7 +32,8 @@ pub(crate) fn update(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
         let remark = format!("QueueId {} is illegal, topic is {}", header.queue_id, header.topic);
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
-    let committed = shared.offsets().commit(group, topic.name(), header.queue_id, header.commit_offset);
+    let committed =
+        shared.offsets().commit(&config.group_name, topic.name(), header.queue_id, header.commit_offset);
     Ok(match committed {
         Committed::Stored | Committed::Ignored => Plan::success(),
         Committed::ResetPending => Command::response(ResponseCode::SUCCESS)

@@ -61,7 +61,7 @@ fn is_due(last: &mut Duration, now: Duration, every: Duration) -> bool {
 async fn tick(shared: &Arc<Shared>, due: &mut Due) {
     let now = shared.now();
     let options = &shared.options;
-    if has_due_delays(shared) {
+    if !due_levels(shared, shared.now_ms()).is_empty() {
         on_disk(shared, deliver_due).await;
     }
     shared.store.expire_waits();
@@ -110,31 +110,27 @@ fn retain(shared: &Arc<Shared>) {
     }
 }
 
-fn level_queue(shared: &Shared, level: i32) -> Option<QueueId> {
-    shared.topic(SCHEDULE_TOPIC)?.queue(level - 1)
+/// The levels with something due, and where to read them.
+fn due_levels(shared: &Shared, now: i64) -> Vec<(i32, QueueId, i64)> {
+    let Some(topic) = shared.topic(SCHEDULE_TOPIC) else {
+        return Vec::new();
+    };
+    let ends = (1..=MAX_LEVEL).filter_map(|level| {
+        let queue = topic.queue(level - 1)?;
+        Some((level, queue, shared.store.bounds(queue).max))
+    });
+    let ends: Vec<_> = ends.collect();
+    let mut delays = shared.delays();
+    let due = ends
+        .into_iter()
+        .filter_map(|(level, queue, end)| Some((level, queue, delays.poll(level, end, now)?)));
+    due.collect()
 }
 
-fn has_due_delays(shared: &Shared) -> bool {
+/// Delivers what is due, level by level; reads the log, so it runs on a blocking thread.
+fn deliver_due(shared: &Arc<Shared>) {
     let now = shared.now_ms();
-    (1..=MAX_LEVEL).any(|level| {
-        level_queue(shared, level).is_some_and(|queue| {
-            let end = shared.store.bounds(queue).max;
-            shared.delays().poll(level, end, now).is_some()
-        })
-    })
-}
-
-/// Delivers what is due, level by level.
-pub(crate) fn deliver_due(shared: &Arc<Shared>) {
-    let now = shared.now_ms();
-    for level in 1..=MAX_LEVEL {
-        let Some(queue) = level_queue(shared, level) else {
-            continue;
-        };
-        let bounds = shared.store.bounds(queue);
-        let Some(offset) = shared.delays().poll(level, bounds.max, now) else {
-            continue;
-        };
+    for (level, queue, offset) in due_levels(shared, now) {
         deliver_level(shared, level, queue, offset, now);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct BrokerProcessor(pub(crate) Arc<Shared>);
 
 /// What the broker serves.
-pub(crate) const CODES: [RequestCode; 53] = [
+pub(crate) const CODES: [RequestCode; 57] = [
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
@@ -66,6 +66,10 @@ pub(crate) const CODES: [RequestCode; 53] = [
     RequestCode::QUERY_CONSUME_TIME_SPAN,
     RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER,
     RequestCode::CLONE_GROUP_OFFSET,
+    RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE,
+    RequestCode::CLEAN_UNUSED_TOPIC,
+    RequestCode::DELETE_EXPIRED_COMMITLOG,
+    RequestCode::QUERY_CONSUME_QUEUE,
     RequestCode::GET_BROKER_CONSUME_STATS,
     RequestCode::INVOKE_BROKER_TO_RESET_OFFSET,
     RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS,

@@ -15,6 +15,8 @@ use rocketwire_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::call::owned;
+
 /// Messages may be read.
 pub(crate) const PERM_READ: i32 = 4;
 /// Messages may be sent.
@@ -178,6 +180,10 @@ impl<Q: Copy> Topics<Q> {
         now_ms: i64,
         queue: impl Fn(&str, u32) -> Q,
     ) -> Result<Arc<Topic<Q>>, TopicError> {
+        if let Some(topic) = self.find(&config.topic_name) {
+            // Another sender was faster.
+            return Ok(topic);
+        }
         let topic = self.update(config, now_ms, queue)?;
         self.auto_created += 1;
         Ok(topic)
@@ -246,7 +252,8 @@ impl<Q: Copy> Topics<Q> {
     }
 }
 
-fn open<Q>(config: TopicConfig, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
+fn open<Q>(mut config: TopicConfig, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
+    config.topic_name = owned(&config.topic_name);
     let count = config.read_queue_nums.max(config.write_queue_nums);
     let queues = (0..u32::try_from(count).unwrap_or(0)).map(|id| queue(&config.topic_name, id)).collect();
     Topic { config, queues }

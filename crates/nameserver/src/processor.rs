@@ -221,11 +221,11 @@ impl NameServerProcessor {
             .collect();
         let broker_id = header.broker_id;
         let registration = Registration {
-            cluster: header.cluster_name,
-            broker_name: header.broker_name.clone(),
+            cluster: owned(&header.cluster_name),
+            broker_name: owned(&header.broker_name),
             broker_id,
-            address: header.broker_addr,
-            ha_server_addr: header.ha_server_addr,
+            address: owned(&header.broker_addr),
+            ha_server_addr: owned(&header.ha_server_addr),
             expiry: header
                 .heartbeat_timeout_millis
                 .and_then(|ms| u64::try_from(ms).ok())
@@ -260,7 +260,7 @@ impl NameServerProcessor {
         let route: body::TopicRouteData = body::decode(&command.body)?;
         for queues in route.queue_datas {
             let topic = body::TopicConfig {
-                topic_name: header.topic.clone(),
+                topic_name: owned(&header.topic),
                 read_queue_nums: queues.read_queue_nums,
                 write_queue_nums: queues.write_queue_nums,
                 perm: queues.perm,
@@ -335,6 +335,11 @@ impl NameServerProcessor {
             options.max_brokers,
         )
     }
+}
+
+/// A text of its own. Texts of a header are slices of the frame it came in, which the table would keep.
+fn owned(text: &ByteString) -> ByteString {
+    ByteString::from(&**text)
 }
 
 fn topic_list(topics: impl IntoIterator<Item = ByteString>, broker_addr: Option<ByteString>) -> TopicList {

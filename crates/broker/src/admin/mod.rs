@@ -5,6 +5,7 @@ mod connections;
 mod group;
 mod message;
 mod offsets;
+mod queue;
 mod reset;
 mod runtime;
 mod stats;
@@ -50,6 +51,11 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::GET_CONSUME_STATS => stats::group(shared, call, disk),
         RequestCode::GET_BROKER_CONSUME_STATS => stats::all_groups(shared, disk),
         RequestCode::QUERY_CONSUME_TIME_SPAN => stats::time_span(shared, call, disk),
+        RequestCode::QUERY_CONSUME_QUEUE => queue::entries(shared, call, disk),
+        // A queue's index goes with the messages it points to, and a deleted topic's queues with the topic: there is
+        // never anything left to clean.
+        RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE | RequestCode::CLEAN_UNUSED_TOPIC => Ok(Plan::success()),
+        RequestCode::DELETE_EXPIRED_COMMITLOG => queue::delete_expired(shared, disk),
         RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(shared),
         RequestCode::GET_BROKER_CONFIG => config::get(shared),
         RequestCode::UPDATE_BROKER_CONFIG => config::update(),

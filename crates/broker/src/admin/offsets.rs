@@ -15,7 +15,7 @@ use rocketwire_protocol::{
 
 use super::with_body;
 use crate::{
-    call::{Call, Plan, Stop, refuse},
+    call::{Call, Plan, Stop, owned, refuse},
     delay::MAX_LEVEL,
     shared::Shared,
 };
@@ -42,7 +42,7 @@ pub(super) fn clone_group(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop>
     name::check_group(&header.dest_group)
         .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
     let topic = header.topic.as_deref().filter(|topic| !topic.is_empty());
-    shared.offsets().clone_group(&header.src_group, &header.dest_group, topic);
+    shared.offsets().clone_group(&header.src_group, &owned(&header.dest_group), topic);
     Ok(Plan::success())
 }
 

@@ -22,10 +22,10 @@ pub(crate) fn reset_offset(shared: &Shared, call: Call<'_>, disk: Disk) -> Resul
         let remark = format!("Topic {} does not exist", header.topic);
         return Err(refuse(ResponseCode::TOPIC_NOT_EXIST, remark));
     };
-    if shared.group(&header.group).is_none() {
+    let Some(group) = shared.group(&header.group) else {
         let remark = format!("Group {} does not exist", header.group);
         return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
-    }
+    };
     needs_disk(disk)?;
     let is_meant = |id: i32| header.queue_id < 0 || header.queue_id == id;
     let queues: Vec<(i32, QueueId)> = topic.read_queues().filter(|(id, _)| is_meant(*id)).collect();
@@ -39,7 +39,7 @@ pub(crate) fn reset_offset(shared: &Shared, call: Call<'_>, disk: Disk) -> Resul
     let mut body = ResetOffsetBody::default();
     let mut offsets = shared.offsets();
     for (id, offset) in targets {
-        offsets.reset(&header.group, topic.name(), id, offset);
+        offsets.reset(&group.group_name, topic.name(), id, offset);
         let queue = MessageQueue::new(topic.name().clone(), shared.options.broker_name.clone(), id);
         body.offset_table.insert(queue, offset);
     }

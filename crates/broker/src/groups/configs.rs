@@ -12,6 +12,8 @@ use rocketwire_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::call::owned;
+
 /// Settings by group.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -78,11 +80,16 @@ impl Groups {
     }
 
     /// Creates or replaces a group.
-    pub(crate) fn update(&mut self, config: SubscriptionGroupConfig, now_ms: i64) -> Result<(), GroupError> {
+    pub(crate) fn update(
+        &mut self,
+        mut config: SubscriptionGroupConfig,
+        now_ms: i64,
+    ) -> Result<(), GroupError> {
         name::check_group(&config.group_name).map_err(|error| GroupError::Name(error.to_string()))?;
         if self.table.len() >= self.limit && !self.table.contains_key(&config.group_name) {
             return Err(GroupError::TooMany { limit: self.limit });
         }
+        config.group_name = owned(&config.group_name);
         self.table.insert(config.group_name.clone(), Arc::new(config));
         crate::topics::bump(&mut self.version, now_ms);
         Ok(())

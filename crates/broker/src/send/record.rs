@@ -17,7 +17,10 @@ use super::{
     answer::{SendDone, refusal},
     finish, illegal,
 };
-use crate::{call::Refused, shared::Shared};
+use crate::{
+    call::{Refused, owned},
+    shared::Shared,
+};
 
 thread_local! {
     /// Where records are put together; the store copies them. Kept so that a send allocates nothing for it.
@@ -48,7 +51,7 @@ pub(crate) fn append(shared: &Arc<Shared>, plan: Box<SendPlan>, command: Command
                     store_host: done.store_host,
                     lengths: done.lengths,
                     bytes: scratch.records.len(),
-                    half: plan.is_half.then(|| plan.header.producer_group.clone()),
+                    half: plan.is_half.then(|| owned(&plan.header.producer_group)),
                     responder,
                 };
                 shared.store.append(append, Stored::Send(done));

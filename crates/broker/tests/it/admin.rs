@@ -189,3 +189,33 @@ async fn a_message_can_be_looked_at_by_its_offset() {
     }
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_queue_can_be_looked_at_entry_by_entry() {
+    let node = Node::start().await;
+    let client = node.client();
+    for tag in ["a", "b"] {
+        client.send("T", tag, &format!("TAGS\u{1}{tag}\u{2}")).await;
+    }
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "b", 1)])).await;
+    let query = |topic: &str, count: i32| {
+        Command::of(&QueryConsumeQueueRequestHeader {
+            topic: Some(topic.into()),
+            count,
+            consumer_group: Some("CG".into()),
+            ..Default::default()
+        })
+    };
+    let response = client.ok(query("T", i32::MAX)).await;
+    let found: body::QueryConsumeQueueResponseBody = body::decode(&response.body).unwrap();
+    assert_eq!((found.min_queue_index, found.max_queue_index), (0, 2));
+    let entries: Vec<_> = found.queue_data.iter().map(|entry| (entry.tags_code, entry.eval)).collect();
+    assert_eq!(entries, [(97, false), (98, true)]);
+    let none: body::QueryConsumeQueueResponseBody =
+        body::decode(&client.ok(query("T", 0)).await.body).unwrap();
+    assert!(none.queue_data.is_empty());
+    assert_eq!(client.call(query("other", 1)).await.code, 1);
+    client.ok(Command::request(RequestCode::DELETE_EXPIRED_COMMITLOG)).await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 2, "nothing is old enough");
+    node.stop().await;
+}

@@ -51,7 +51,8 @@ async fn a_verdict_must_fit_its_half_message() {
     let client = node.client();
     let plain = client.send("T", "x", "").await;
     let answer = client.send("T", "x", HALF).await;
-    let cases: [(&str, fn(&mut EndTransactionRequestHeader)); 3] = [
+    type Change = fn(&mut EndTransactionRequestHeader);
+    let cases: [(&str, Change); 3] = [
         ("The producer group wrong", |header| header.producer_group = "other".into()),
         ("The transaction state table offset wrong", |header| header.tran_state_table_offset += 1),
         ("Find prepared transaction message failed", |header| header.commit_log_offset += 1),
