@@ -75,7 +75,7 @@ pub use error::{
 };
 pub use producer::{
     Producer, ProducerBuilder, ProducerOptions, SendOptions, SendResult, SendStatus, TransactionResult,
-    TransactionState,
+    TransactionState, reply_to,
 };
 pub use retry::{
     AttemptFacts, AttemptOutcome, Next, NoRetry, RETRY_CODES, RetryPolicy, StandardRetry, TransportRetry,

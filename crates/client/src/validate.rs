@@ -46,6 +46,9 @@ pub enum Invalid {
     /// A message of a batch does not fit an item.
     #[error("Failed to initiate the MessageBatch: {0}")]
     BatchItem(String),
+    /// A message that is to be replied to and does not say to whom.
+    #[error("create reply message fail, requestMessage error, property[{0}] is null.")]
+    NotARequest(&'static str),
     /// An option outside of its range.
     #[error("{option} Out of range [{min}, {max}]")]
     OutOfRange {

@@ -168,9 +168,15 @@ async fn run_directly(consumer: Arc<PushCore>, message: MessageExt) -> Command {
     Command::response(ResponseCode::SUCCESS).with_body(body::encode(&result))
 }
 
-/// 326: a reply that nobody here waits for; Java answers 0 to those as well.
-fn reply(_: &Arc<Inner>, _: Request) -> Answer {
-    Answer::Now(Command::response(ResponseCode::SUCCESS))
+/// 326: a reply. One that nobody waits for any more is answered like the others.
+fn reply(client: &Arc<Inner>, request: Request) -> Answer {
+    match producer::read_reply(&request.command, client.options.max_decompressed) {
+        Some(reply) => {
+            client.replies.arrived(reply);
+            Answer::Now(Command::response(ResponseCode::SUCCESS))
+        }
+        None => Answer::Now(Command::error(ResponseCode::SYSTEM_ERROR, "process reply message fail")),
+    }
 }
 
 /// The message in the body of a request.

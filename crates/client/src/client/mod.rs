@@ -35,6 +35,7 @@ pub(crate) use queues::{PullRequest, subscription_version};
 use crate::{
     Admin, ProducerBuilder, PullConsumer, PushConsumerBuilder, RequestError, RequestErrorKind,
     identity::{self, now_ms},
+    producer::Replies,
     route::RouteTable,
     tasks::Tasks,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) remoting: RemotingClient,
     pub(crate) ids: UniqIdGenerator,
     pub(crate) groups: Groups,
+    pub(crate) replies: Replies,
     routes: RwLock<RouteTable>,
     lookups: Lookups,
     /// Asks for heartbeats now: a broker or a member of a group is new.
@@ -154,6 +156,7 @@ impl Inner {
                 remoting,
                 ids: UniqIdGenerator::new(ip, pid, identity::random() as u32),
                 groups: Groups::default(),
+                replies: Replies::default(),
                 routes: RwLock::default(),
                 lookups: Lookups::default(),
                 heartbeat_wanted: Arc::default(),

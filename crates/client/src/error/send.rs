@@ -49,6 +49,8 @@ pub enum SendErrorKind {
     NoQueueSelected,
     /// Nothing could be sent for a reason of this side: a hook, an encoding limit.
     Unsendable,
+    /// The message was stored, and nobody replied in time.
+    NoReply,
     /// The client is closed.
     Closed,
 }
@@ -148,6 +150,10 @@ impl SendError {
         SendError::of(SendErrorKind::NoQueueSelected, topic, elapsed)
     }
 
+    pub(crate) fn no_reply(topic: &ByteString, elapsed: Duration) -> SendError {
+        SendError::of(SendErrorKind::NoReply, topic, elapsed)
+    }
+
     pub(crate) fn closed(topic: &ByteString) -> SendError {
         SendError::of(SendErrorKind::Closed, topic, Duration::ZERO)
     }
@@ -189,13 +195,14 @@ impl SendError {
     }
 
     /// The broker's code; for failures of the client, Java's: 10001 no connection, 10002 time-out, 10003 broker
-    /// unknown, 10004 no name server, 10005 no route.
+    /// unknown, 10004 no name server, 10005 no route, 10006 no reply.
     pub fn code(&self) -> Option<ResponseCode> {
         match self.0.kind {
             SendErrorKind::Refused(code) => Some(code),
             SendErrorKind::Disconnected => Some(ResponseCode(10_001)),
             SendErrorKind::Timeout => Some(ResponseCode(10_002)),
             SendErrorKind::BrokerUnknown => Some(ResponseCode(10_003)),
+            SendErrorKind::NoReply => Some(ResponseCode(10_006)),
             SendErrorKind::NoRoute => match self.0.route.as_ref()?.kind() {
                 RouteErrorKind::NoNameServer => Some(ResponseCode(10_004)),
                 _ => Some(ResponseCode(10_005)),
@@ -262,6 +269,13 @@ impl fmt::Display for SendError {
             (Some(invalid), _, _) => return write!(f, "cannot send to {topic}: {invalid}"),
             (_, Some(route), _) => return write!(f, "{route}"),
             (_, _, SendErrorKind::NoQueueSelected) => f.write_str("select message queue return null.")?,
+            (_, _, SendErrorKind::NoReply) => {
+                let ms = elapsed.as_millis();
+                write!(
+                    f,
+                    "send request message to <{topic}> OK, but wait reply message timeout, <{ms}> ms."
+                )?;
+            }
             (_, _, SendErrorKind::Closed) => f.write_str("the client is closed")?,
             (_, _, SendErrorKind::Timeout) if attempts.is_empty() => {
                 write!(f, "cannot send to {topic}: {elapsed:.1?} went by before a route was found")?;

@@ -1,6 +1,7 @@
 //! Sending messages.
 
 mod options;
+mod reply;
 mod request;
 mod result;
 mod send;
@@ -21,6 +22,8 @@ use rocketwire_protocol::{
 use tokio::time::Instant;
 
 pub use options::{ProducerBuilder, ProducerOptions, SendOptions};
+pub use reply::reply_to;
+pub(crate) use reply::{Replies, read_reply};
 pub(crate) use request::Resend;
 pub use result::{SendResult, SendStatus};
 pub use transaction::{TransactionResult, TransactionState};
@@ -130,6 +133,14 @@ impl Producer {
         Fut: Future<Output = TransactionState> + Send,
     {
         self.core.send_in_transaction(message, local).await
+    }
+
+    /// Sends a message and waits for the reply that its consumer sends with [`crate::reply_to`].
+    ///
+    /// # Errors
+    /// [`SendError`]; [`crate::SendErrorKind::NoReply`] if the message was stored and nobody replied in time.
+    pub async fn request(&self, message: Message, timeout: Duration) -> Result<MessageExt, SendError> {
+        self.core.request(message, timeout).await
     }
 
     /// The queues of a topic that can be written to.

@@ -12,7 +12,7 @@ use rocketwire_protocol::{
     },
     header::{
         ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
-        GetConsumerStatusRequestHeader, ResetOffsetRequestHeader,
+        GetConsumerStatusRequestHeader, ReplyMessageRequestHeader, ResetOffsetRequestHeader,
     },
 };
 use rocketwire_remoting::Connection;
@@ -131,9 +131,12 @@ async fn offsets_are_told() {
 async fn a_reply_that_nobody_waits_for_is_answered() {
     // spec: client 71
     let scene = scene().await;
-    let reply = Command::request(RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT);
+    let reply = Command::of(&ReplyMessageRequestHeader::default());
     let answer = scene.connection.invoke(reply, PATIENCE).await.unwrap();
     assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    let unreadable = Command::request(RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT);
+    let answer = scene.connection.invoke(unreadable, PATIENCE).await.unwrap();
+    assert_eq!(answer.remark.as_deref(), Some("process reply message fail"));
     let unknown = scene.connection.invoke(Command::request(RequestCode(9999)), PATIENCE).await.unwrap();
     assert_eq!(unknown.response_code(), ResponseCode::REQUEST_CODE_NOT_SUPPORTED);
     scene.consumer.shutdown(PATIENCE).await;

@@ -8,5 +8,6 @@ mod consumer;
 mod orderly;
 mod producer;
 mod pull;
+mod request;
 mod support;
 mod transaction;
