@@ -6,7 +6,7 @@
 //! | | |
 //! |---|---|
 //! | [`Client`] | one per process, usually: connections, routes, heartbeats; everything else is a handle on it |
-//! | [`Producer`] | send, batch, one-way, ordered, delayed, transactions |
+//! | [`Producer`] | send, batch, one-way, ordered, delayed, transactions, request and reply |
 //! | [`PushConsumer`] | a member of a group: a handler per message, in parallel or in order, or a stream |
 //! | [`PullConsumer`], [`Client::pull`] | explicit queues and offsets |
 //! | [`Admin`] | topics and clusters |

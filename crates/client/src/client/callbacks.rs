@@ -38,12 +38,25 @@ pub(super) fn router(client: &Weak<Inner>, options: &ClientOptions) -> Router {
         .route(RequestCode::GET_CONSUMER_RUNNING_INFO, on(running_info), Lane::inline())
         .route(RequestCode::CONSUME_MESSAGE_DIRECTLY, on(consume_directly), Lane::inline())
         .route(RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT, on(reply), Lane::inline());
+    if let Some(namespace) = &options.namespace {
+        router = router.hook(Arc::new(Namespace(namespace.clone())));
+    }
     for hook in &options.hooks {
         router = router.hook(hook.clone());
     }
     match &options.credentials {
         Some(credentials) => router.hook(Arc::new(Sign(credentials.clone()))),
         None => router,
+    }
+}
+
+struct Namespace(String);
+
+impl RpcHook for Namespace {
+    fn before(&self, _: &str, request: &mut Command) -> Result<(), HookError> {
+        request.fields.push("nsd", "true");
+        request.fields.push("ns", &self.0);
+        Ok(())
     }
 }
 

@@ -22,6 +22,9 @@ pub struct ClientOptions {
     pub unit_name: Option<String>,
     /// Signs every request.
     pub credentials: Option<Credentials>,
+    /// The namespace that every request names in its fields `ns` and `nsd`, for brokers that keep tenants apart
+    /// by it (Java: `namespaceV2`). Topics and groups keep their names.
+    pub namespace: Option<String>,
     /// How often routes are looked up anew. Default 30 s (Java: `pollNameServerInterval`).
     pub route_interval: Duration,
     /// How often brokers get a heartbeat. Default 30 s (Java: `heartbeatBrokerInterval`); they forget a client
@@ -50,6 +53,7 @@ impl Default for ClientOptions {
             instance_name: None,
             unit_name: None,
             credentials: None,
+            namespace: None,
             route_interval: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(30),
             offset_interval: Duration::from_secs(5),

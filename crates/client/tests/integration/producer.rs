@@ -385,3 +385,20 @@ async fn large_bodies_travel_compressed() {
     assert_eq!(outcome.messages[0].body, vec![b'x'; 100_000]);
     assert!(outcome.messages[0].property(property::UNIQ_KEY).is_some());
 }
+
+#[tokio::test]
+async fn a_namespace_is_in_every_request_and_under_the_signature() {
+    // spec: client 134
+    let cluster = Cluster::with_topic("T", 1).await;
+    let builder =
+        Client::builder().name_servers(&cluster.address()).credentials(Credentials::new("key", "secret"));
+    let client = builder.options(|options| options.namespace = Some("tenant".into())).build().unwrap();
+    client.producer("PG").build().unwrap().send(Message::new("T", "x")).await.unwrap();
+    for code in [RequestCode::GET_ROUTEINFO_BY_TOPIC, RequestCode::SEND_MESSAGE_V2] {
+        let (_, command) = cluster.seen(code).remove(0);
+        assert_eq!(command.fields.get("nsd").as_deref(), Some("true"));
+        assert_eq!(command.fields.get("ns").as_deref(), Some("tenant"));
+        let keys: Vec<_> = command.fields.to_vec().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys.last().map(|key| &**key), Some("Signature"), "signed last: {keys:?}");
+    }
+}
