@@ -19,6 +19,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use crate::{
     BrokerOptions,
     blocking::Blocking,
+    call::{Disk, Stop},
     delay::Delays,
     groups::{Clients, Groups},
     hold::Holds,
@@ -28,7 +29,7 @@ use crate::{
     processor::{BrokerProcessor, CODES},
     pull::{self, Wake},
     send::Stored,
-    shared::{Shared, lock},
+    shared::{Shared, TopicOrigin, lock},
     statistics::{History, Statistics},
     tables::Tables,
     topics::{TopicLimits, Topics, system_topics},
@@ -180,10 +181,6 @@ impl Broker {
 
     /// Creates or changes a topic. Blocks on the disk.
     pub fn create_topic(&self, config: TopicConfig) -> Result<(), BrokerError> {
-        use crate::{
-            call::{Disk, Stop},
-            shared::TopicOrigin,
-        };
         match self.shared.put_topic(config, TopicOrigin::Operator, Disk::Allowed) {
             Ok(_) => Ok(()),
             Err(Stop::Refused(refused)) => Err(BrokerError::Options(refused.remark.to_string())),

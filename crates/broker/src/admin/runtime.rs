@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytestring::ByteString;
-use rocketwire_protocol::body::{self, KVTable};
+use rocketwire_protocol::{
+    body::{self, KVTable},
+    message::name::SCHEDULE_TOPIC,
+};
 
 use super::with_body;
 use crate::{
@@ -12,7 +15,6 @@ use crate::{
     shared::Shared,
     statistics::{Reading, Statistics},
 };
-use rocketwire_protocol::message::name::SCHEDULE_TOPIC;
 
 /// Request 28.
 pub(super) fn info(shared: &Shared) -> Result<Plan, Stop> {
@@ -70,22 +72,20 @@ fn totals(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     put("pullsHeld", shared.holds().len().to_string());
     put("clientConnections", shared.clients().connections().to_string());
     put("pendingTransactions", shared.transactions().len().to_string());
+    // Requests run on their connections; only what waits for the disk is ever queued, and it has one queue.
     for queue in ["send", "pull", "query", "EndTransaction"] {
-        let (size, wait) = match queue {
-            "pull" => (shared.blocking.running(), "0"),
-            _ => (0, "0"),
-        };
-        put(&format!("{queue}ThreadPoolQueueSize"), size.to_string());
+        put(&format!("{queue}ThreadPoolQueueSize"), shared.blocking.running().to_string());
         put(&format!("{queue}ThreadPoolQueueCapacity"), shared.options.max_cold_reads.to_string());
-        put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), wait.into());
+        put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), "0".into());
     }
-    put("EndTransactionQueueSize", "0".into());
+    put("EndTransactionQueueSize", shared.blocking.running().to_string());
 }
 
 fn store(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     let log = shared.store.physical_bounds();
     put("commitLogMinOffset", log.min.to_string());
     put("commitLogMaxOffset", log.max.to_string());
+    // The index is written with the message, and the timers of 5.x do not exist here: these are zero for good.
     put("dispatchBehindBytes", "0".into());
     put("pageCacheLockTimeMills", "0".into());
     put("earliestMessageTimeStamp", "-1".into());
