@@ -288,7 +288,7 @@ impl<C: Completion> Store<C> {
         self.handle.flush()
     }
 
-    /// One round of what the threads do, with [`Drive::Manual`]: writes and answers what is pending, then flushes,
+    /// One round of what the threads do, with [`Drive::Manual`](crate::Drive::Manual): writes and answers what is pending, then flushes,
     /// notes and seals what is due. Whether there was anything to write.
     pub fn turn(&self) -> bool {
         self.handle.turn()

@@ -7,6 +7,7 @@
 mod files;
 mod inode;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ struct State {
     fault: Option<(u64, Fault)>,
     locks: Vec<PathBuf>,
     capacity: u64,
-    log: Vec<String>,
+    log: VecDeque<String>,
 }
 
 impl SimulatedDisk {
@@ -79,7 +80,7 @@ impl SimulatedDisk {
             fault: None,
             locks: Vec::new(),
             capacity: u64::MAX,
-            log: Vec::new(),
+            log: VecDeque::new(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -166,7 +167,7 @@ impl SimulatedDisk {
 
     /// The last operations, for the message of a failing test.
     pub fn journal(&self) -> Vec<String> {
-        self.state().log.clone()
+        self.state().log.iter().cloned().collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -183,9 +184,9 @@ impl SimulatedDisk {
         let number = state.operations;
         state.operations += 1;
         let line = format!("{number} {}", what());
-        state.log.push(line);
+        state.log.push_back(line);
         if state.log.len() > 200 {
-            state.log.remove(0);
+            state.log.pop_front();
         }
         let fault = state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
         if fault == Some(Fault::PowerCut) {
@@ -308,7 +309,7 @@ impl fmt::Debug for SimulatedDisk {
             .debug_struct("SimulatedDisk")
             .field("operations", &state.operations)
             .field("is_on", &state.is_on)
-            .field("last", &state.log.last())
+            .field("last", &state.log.back())
             .finish_non_exhaustive()
     }
 }
