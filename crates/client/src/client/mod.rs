@@ -44,7 +44,8 @@ use crate::{
 ///
 /// It owns the connections, the routes and the tasks that keep routes, heartbeats and offsets up to date.
 /// Producers and consumers are made from it and share all that. [`Client::close`] ends everything in order;
-/// dropping the last handle ends the tasks without a word to the brokers.
+/// dropping the last handle (producers and consumers are handles, too) ends tasks and connections without a word to
+/// the brokers.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -202,5 +203,12 @@ impl Inner {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.tasks.is_stopped()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The connections close by their own tasks; nobody is left to wait for it.
+        drop(self.remoting.shutdown());
     }
 }

@@ -5,6 +5,7 @@
 mod admin;
 mod callbacks;
 mod consumer;
+mod lifecycle;
 mod orderly;
 mod producer;
 mod pull;

@@ -85,6 +85,10 @@ impl Cluster {
         self.servers[0].local_addr().to_string()
     }
 
+    pub fn connections(&self) -> usize {
+        self.servers.iter().map(|server| server.connections().len()).sum()
+    }
+
     pub fn client(&self) -> Client {
         self.client_named(None)
     }
