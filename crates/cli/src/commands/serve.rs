@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_auto_create_topic: bool,
 
-    /// Threads for connections; 1 is the best for few connections or few cores
+    /// Threads for connections, each with a runtime of its own
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
 
