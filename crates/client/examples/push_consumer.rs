@@ -1,4 +1,4 @@
-//! Consumes messages of the producer example until it is quiet for a minute.
+//! Consumes messages of the producer example until nothing has come for ten seconds.
 //!
 //! `cargo run --example push_consumer -- 127.0.0.1:9876`, with a name server and a broker running.
 #![allow(clippy::print_stdout)] // an example talks
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut before = usize::MAX;
     while count.load(Ordering::Relaxed) != before {
         before = count.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
     }
     // Stop fetching, finish what is here, commit, leave the group.
     let report = consumer.shutdown(Duration::from_secs(10)).await;

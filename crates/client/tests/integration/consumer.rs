@@ -617,3 +617,30 @@ async fn an_expression_that_the_broker_refuses_fails_the_start() {
     assert_eq!(&*asked.subscription_data.unwrap().sub_string, "a > 3");
     consumer.shutdown(PATIENCE).await;
 }
+
+#[tokio::test]
+async fn what_nobody_takes_back_is_consumed_again_here() {
+    // spec: client 100
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    let refusal = Command::error(ResponseCode::MESSAGE_ILLEGAL, "no");
+    cluster.next("a", RequestCode::CONSUMER_SEND_MSG_BACK, Reaction::Answer(refusal.clone()));
+    cluster.next("a", RequestCode::SEND_MESSAGE_V2, Reaction::Answer(refusal));
+    let client = cluster.client();
+    let seen = Seen::default();
+    let handler = seen.clone();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let consume = move |message: Arc<MessageExt>| {
+        handler.add(message.clone());
+        std::future::ready(if message.reconsume_times == 0 { Err(()) } else { Ok(()) })
+    };
+    let consumer = builder.start(consume).await.unwrap();
+    seen.wait(1).await;
+    assert_eq!(cluster.committed("CG", "T", 0), None, "it is not done");
+    seen.wait(2).await;
+    let times: Vec<i32> = seen.0.lock().unwrap().iter().map(|message| message.reconsume_times).collect();
+    assert_eq!(times, [0, 1]);
+    eventually("the commit", || cluster.committed("CG", "T", 0) == Some(1)).await;
+    assert_eq!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG"), [""; 0]);
+    consumer.shutdown(PATIENCE).await;
+}
