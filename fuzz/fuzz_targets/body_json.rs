@@ -1,3 +1,7 @@
+//! Decodes: crates/protocol/src/body/mod.rs
+//! Decodes: crates/protocol/src/body/json/de.rs
+//! Decodes: crates/protocol/src/body/register.rs
+
 #![no_main]
 
 #[allow(dead_code)] // each target needs one of them

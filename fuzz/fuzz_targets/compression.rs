@@ -1,3 +1,5 @@
+//! Decodes: crates/protocol/src/message/compression.rs
+
 #![no_main]
 
 #[allow(dead_code)] // each target needs one of them

@@ -1,3 +1,5 @@
+//! Decodes: crates/protocol/src/encoding/json.rs
+
 #![no_main]
 
 #[allow(dead_code)] // each target needs one of them
