@@ -114,6 +114,10 @@ impl<C: Completion> Writer<C> {
         }
         let start = self.log.clock.monotonic();
         while !self.shared.has_work.load(Ordering::Relaxed) {
+            // A clock that is turned by hand never uses up the budget.
+            if self.shared.is_stopping.load(Ordering::Relaxed) {
+                return false;
+            }
             if self.log.clock.monotonic().saturating_sub(start) >= budget {
                 return false;
             }
