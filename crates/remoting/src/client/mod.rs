@@ -26,7 +26,8 @@ use crate::{
 use name_servers::NameServers;
 use table::Table;
 
-/// A client of any number of servers; clones are cheap and mean the same client.
+/// A client of any number of servers; clones are cheap and mean the same client. When the last one drops, the
+/// connections close.
 ///
 /// One connection per address, opened when it is first used; callers that come meanwhile share the attempt.
 /// Addresses are texts (`host:port`), resolved at each connect. It must be used inside a tokio runtime.
@@ -236,6 +237,15 @@ impl RemotingClient {
     fn after(&self, addr: &str, request: &Command, response: &mut Command) -> Result<(), RpcError> {
         let hooks = &self.0.endpoint.router.hooks;
         run_after(hooks, addr, request, Some(response)).map_err(|error| refused(addr, &error))
+    }
+}
+
+/// The last handle is gone: its connections close, and calls in flight on them end.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for connection in self.table.clear() {
+            connection.shared().request_close(CloseCause::Shutdown);
+        }
     }
 }
 

@@ -434,3 +434,16 @@ async fn events_tell_of_the_attempt_the_success_and_the_end() {
     client.shutdown().await;
     until(|| log.0.lock().unwrap().len() == 6).await;
 }
+
+#[tokio::test]
+async fn the_last_handle_closes_the_connections() {
+    let server = serve(echo_router()).await;
+    let client = client();
+    client.invoke(&server.local_addr().to_string(), echo("x"), LONG).await.unwrap();
+    let other = client.clone();
+    drop(client);
+    assert_eq!(other.counters().connections.load(SeqCst), 1);
+    assert_eq!(server.connections().len(), 1);
+    drop(other);
+    until(|| server.connections().is_empty()).await;
+}

@@ -21,8 +21,8 @@ use crate::{
 /// Messages are spread over the queues of the topic in turn. Within a queue they are stored in the order of the
 /// input by brokers that take the requests of a connection one after the other, as `rocketwire serve` does; those of
 /// Apache work on several at a time, and need --ordered for that. A message that failed for a passing reason is sent
-/// again (twice at most), but not behind a later one of its queue. A message whose answer got lost may be stored
-/// twice.
+/// again (twice at most), but not behind a later one of its queue, unless the broker was too busy to look at it. A
+/// message whose answer got lost may be stored twice.
 ///
 /// A message that cannot be sent is named with its reason, and the exit code is 1; if the broker stays away, the
 /// rest of the input is not sent. An empty line would be an empty body, which RocketMQ refuses.

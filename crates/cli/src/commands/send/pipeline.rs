@@ -4,7 +4,8 @@
 //! those of a connection in turn, as ours does, appends to a queue in that order. So order holds as long as requests are *begun* in order: each send
 //! is polled once, here, before the next one is made, and so much only is in flight as the connection takes
 //! without waiting. A failure stops the flow until everything that is on its way has ended; then the message goes
-//! again, alone, unless a later one of its queue is stored already. Apache's broker handles requests of one
+//! again, alone, unless a later one of its queue is stored already (but a busy broker's refusal is no reason to lose
+//! it: that one goes again in any case). Apache's broker handles requests of one
 //! connection on several threads; there only one message in flight for each queue keeps the order.
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use rocketwire::{Message, MessageQueue, Producer, SendError, SendResult};
+use rocketwire_protocol::ResponseCode;
 use tokio::task::{JoinError, JoinSet};
 
 use super::{lines::Source, report::Report};
@@ -27,6 +29,9 @@ use crate::failure::Failure;
 const BYTES_IN_FLIGHT: usize = 512 << 10;
 /// How often a message is sent at most.
 const ATTEMPTS: u32 = 3;
+/// Messages in flight at the start: one more for each that is stored, half when a broker is busy. A broker that has
+/// just started is slow, and Apache's refuses what it did not come to within 200 ms.
+const FIRST_WINDOW: usize = 16;
 /// Before the second attempt; twice as long before the third.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,6 +52,8 @@ pub(crate) struct Pipeline {
     producer: Producer,
     queues: Vec<MessageQueue>,
     inflight: usize,
+    /// How many of them the broker takes without trouble, as far as is known.
+    window: usize,
     /// One at a time for each queue.
     ordered: bool,
     report: Report,
@@ -77,6 +84,7 @@ impl Pipeline {
             producer,
             queues,
             inflight,
+            window: FIRST_WINDOW.min(inflight),
             ordered,
             report,
             running: JoinSet::new(),
@@ -126,7 +134,7 @@ impl Pipeline {
 
     /// Whether one more may be in flight, to this queue.
     fn has_room(&self, queue: usize) -> bool {
-        let limit = if self.warm { self.inflight } else { 1 };
+        let limit = if self.warm { self.window } else { 1 };
         if self.ordered && self.busy.get(queue).is_some_and(|busy| *busy > 0) {
             return false;
         }
@@ -169,6 +177,7 @@ impl Pipeline {
         match result {
             Ok(result) => {
                 self.warm = true;
+                self.window = (self.window + 1).min(self.inflight);
                 let last = self.stored.entry(job.queue).or_default();
                 *last = job.line.max(*last);
                 self.report.stored(job.line, &result)
@@ -178,6 +187,7 @@ impl Pipeline {
             Err(error) => {
                 // The connection may be gone, so that order needs a fresh start.
                 self.warm = false;
+                self.window = (self.window / 2).max(1);
                 self.failed.insert(job.line, (job, error));
                 Ok(())
             }
@@ -188,7 +198,9 @@ impl Pipeline {
     async fn send_again(&mut self) -> Result<bool, Failure> {
         let mut go_on = true;
         for (line, (job, error)) in std::mem::take(&mut self.failed) {
-            let overtaken = self.stored.get(&job.queue).is_some_and(|stored| *stored > line);
+            // What the broker refused unseen is not stored: late is better than never.
+            let busy = error.code() == Some(ResponseCode::SYSTEM_BUSY);
+            let overtaken = !busy && self.stored.get(&job.queue).is_some_and(|stored| *stored > line);
             let left = match overtaken || !go_on {
                 true => Some(error),
                 false => self.retry(job, error).await?,
