@@ -8,5 +8,4 @@ LATER = {
     "POP": "the broker has no POP family (400, 401, 200050-200055)",
     "mqadmin 5.3.3 queryMsgByKey": "the store has no index of keys (QUERY_MESSAGE, 12)",
     "mqadmin 5.3.3 queryMsgByUniqueKey": "the store has no index of keys (QUERY_MESSAGE, 12)",
-    "mqadmin 5.3.3 cleanExpiredCQ": "request 306 is not answered; queues are cleaned with the log",
 }
