@@ -59,5 +59,5 @@ pub use client::RemotingClient;
 pub use connection::{Connection, ConnectionEvent, ConnectionListener, Counters};
 pub use dispatch::{Answer, HookError, Lane, Processor, Request, Responder, Router, RpcHook, processor_fn};
 pub use error::{BindError, CloseCause, Phase, RpcError, RpcErrorKind, Tried};
-pub use options::{ClientOptions, ConnectionOptions, InvalidNetwork, Network, ServerOptions};
+pub use options::{ClientOptions, ConnectionOptions, InvalidNetwork, Network, ServerOptions, SocksProxy};
 pub use server::Server;

@@ -1,6 +1,6 @@
 //! Every limit of a connection, a client and a server, with Java's name and default.
 
-use std::{net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use rocketwire_protocol::{Encoding, LanguageCode, Limits, Version};
 
@@ -84,6 +84,9 @@ pub struct ClientOptions {
     /// Whether a call's time-out closes the connection, as Java does by default
     /// (`clientCloseSocketIfTimeout`). Default false: one late answer says nothing about the others.
     pub close_on_timeout: bool,
+    /// Which targets are reached by way of a SOCKS5 proxy: the first entry that matches says by which. Default
+    /// none: directly (Java: `socksProxyConfig`, whose keys are the networks).
+    pub proxies: Vec<SocksProxy>,
     /// Told of connects and closes. Called on connection tasks: must not block.
     pub listener: Option<Arc<dyn ConnectionListener>>,
 }
@@ -96,8 +99,52 @@ impl Default for ClientOptions {
             max_backoff: Duration::from_secs(5),
             reconnect_on_go_away: true,
             close_on_timeout: false,
+            proxies: Vec::new(),
             listener: None,
         }
+    }
+}
+
+/// A SOCKS5 proxy (RFC 1928), and the targets that are reached by way of it.
+///
+/// The proxy resolves the target's name, and a connection's
+/// [`remote_addr`](crate::Connection::remote_addr) is the proxy's. User and password go over the wire as they
+/// are (RFC 1929).
+#[derive(Clone, PartialEq, Eq)]
+pub struct SocksProxy {
+    /// The targets. `0.0.0.0/0` means all, host names included; any other network only targets that are given as
+    /// an address of it.
+    pub network: Network,
+    /// `host:port` of the proxy.
+    pub addr: String,
+    /// Who logs in, 1 to 255 bytes; without a name and a password nobody does.
+    pub username: Option<String>,
+    /// The password of `username`, 1 to 255 bytes.
+    pub password: Option<String>,
+}
+
+impl SocksProxy {
+    /// Whether `host`, a name or an address, is reached by way of this proxy.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        let all = self.network.bits == 0 && self.network.address.is_ipv4();
+        all || host.parse().is_ok_and(|ip| self.network.contains(ip))
+    }
+
+    /// Name and password, if there are both.
+    pub(crate) fn login(&self) -> Option<(&str, &str)> {
+        self.username.as_deref().zip(self.password.as_deref())
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for SocksProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocksProxy")
+            .field("network", &self.network)
+            .field("addr", &self.addr)
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .finish()
     }
 }
 
@@ -199,5 +246,26 @@ mod tests {
         for bad in ["", "x", "10.0.0.0/33", "::/129", "10.0.0.0/"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
+    }
+
+    // spec: remoting N17
+    #[test]
+    fn proxies_are_for_their_networks_and_names_only_for_the_one_of_all() {
+        let proxy = |network: &str| SocksProxy {
+            network: network.parse().unwrap(),
+            addr: "proxy:1080".into(),
+            username: Some("user".into()),
+            password: Some("hunter2".into()),
+        };
+        for (network, inside, outside) in [
+            ("0.0.0.0/0", &["broker.example", "10.0.0.1", "::1"][..], &[][..]),
+            ("10.0.0.0/8", &["10.200.1.1"], &["11.0.0.1", "broker.example", "::1", ""]),
+            ("::/0", &["::1"], &["10.0.0.1", "broker.example"]),
+        ] {
+            assert!(inside.iter().all(|host| proxy(network).is_for(host)), "{network}");
+            assert!(!outside.iter().any(|host| proxy(network).is_for(host)), "{network}");
+        }
+        let text = format!("{:?}", proxy("::1"));
+        assert!(text.contains("user") && !text.contains("hunter2"), "{text}");
     }
 }

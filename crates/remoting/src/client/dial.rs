@@ -18,10 +18,11 @@ use tokio::{
 
 use super::{
     Inner,
+    socks::{self, Step},
     table::{Dialled, Next},
 };
 use crate::{
-    Connection, ConnectionEvent, Phase, RpcError,
+    Connection, ConnectionEvent, Phase, RpcError, SocksProxy,
     connection::{self, Shared},
 };
 
@@ -71,11 +72,13 @@ pub(super) async fn connect(
 
 async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
     inner.endpoint.emit(ConnectionEvent::Connecting(addr.clone()));
-    let opened = match timeout(inner.options.connect_timeout, open(&addr)).await {
-        Ok(opened) => opened,
-        Err(_) => {
-            let text = format!("no connection within {:?}", inner.options.connect_timeout);
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    let limit = inner.options.connect_timeout;
+    let opened = match socks::proxy_for(&inner.options.proxies, &addr) {
+        None => in_time(limit, open(&addr)).await,
+        Some(proxy) => {
+            let mut step = Step::Connect;
+            let opened = in_time(limit, open_through(proxy, &addr, &mut step)).await;
+            opened.map_err(|error| step.failed(proxy, error))
         }
     };
     let result = opened.and_then(|stream| start(&inner, &addr, stream));
@@ -85,6 +88,18 @@ async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
     }
     // Nobody may wait any more: then the connection serves the next caller.
     tell.send_replace(Some(result.map_err(Arc::new)));
+}
+
+async fn in_time<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, future).await.unwrap_or_else(|_| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}")))
+    })
+}
+
+async fn open_through(proxy: &SocksProxy, target: &str, step: &mut Step) -> io::Result<TcpStream> {
+    let mut stream = open(&proxy.addr).await?;
+    socks::handshake(&mut stream, proxy.login(), target, step).await?;
+    Ok(stream)
 }
 
 async fn open(addr: &str) -> io::Result<TcpStream> {

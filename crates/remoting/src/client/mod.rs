@@ -2,6 +2,7 @@
 
 mod dial;
 mod name_servers;
+mod socks;
 mod table;
 
 use std::{

@@ -1,9 +1,12 @@
 //! How requests are handled, refused and answered.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering::SeqCst},
-    mpsc,
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use rocketwire_protocol::{Command, Encoding, Flag, LanguageCode, RequestCode, ResponseCode, Version};
@@ -94,6 +97,37 @@ async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
     peer.send(&Command { opaque: 6, ..echo("last") }, Encoding::Json).await;
     let only = peer.request().await;
     assert_eq!((only.opaque, only.body), (6, "last".into()), "nothing before was answered");
+}
+
+// spec: remoting D13 D14
+#[tokio::test]
+async fn a_request_that_waited_too_long_in_its_lane_is_answered_and_never_run() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = runs.clone();
+    let processor = processor_fn(move |_| {
+        count.fetch_add(1, SeqCst);
+        Command::response(ResponseCode::SUCCESS).into()
+    });
+    // Whatever has to wait at all has waited too long.
+    let late = Lane::blocking_with("late", 1, 10, Duration::ZERO);
+    let router = Router::new().route(RequestCode(1), processor.clone(), late).route(
+        RequestCode(2),
+        processor,
+        Lane::blocking_with("patient", 1, 10, LONG),
+    );
+    let server = serve(router).await;
+    let mut peer = Peer::dial(&server).await;
+    peer.send(&Command { opaque: 1, ..Command::request(RequestCode(1)) }.oneway(), Encoding::Json).await;
+    peer.send(&Command { opaque: 2, ..Command::request(RequestCode(1)) }, Encoding::Json).await;
+    let answer = peer.request().await;
+    assert_eq!((answer.code, answer.opaque), (2, 2), "the one-way request has no answer");
+    let remark = answer.remark.unwrap();
+    let text = "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: ";
+    let (waited, behind) = remark.strip_prefix(text).unwrap().split_once("ms, size of queue: ").unwrap();
+    assert!(waited.parse::<u64>().is_ok() && behind == "0", "{remark}");
+    assert_eq!(runs.load(SeqCst), 0);
+    peer.send(&Command::request(RequestCode(2)), Encoding::Json).await;
+    assert_eq!((peer.request().await.code, runs.load(SeqCst)), (0, 1));
 }
 
 // spec: remoting D11

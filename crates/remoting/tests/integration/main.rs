@@ -9,4 +9,5 @@ mod name_servers;
 mod peer;
 mod server;
 mod simulation;
+mod socks;
 mod time;

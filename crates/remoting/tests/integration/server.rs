@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use rocketwire_protocol::{Command, Encoding, RequestCode, ResponseCode};
-use rocketwire_remoting::{Answer, Lane, Server, ServerOptions, processor_fn};
+use rocketwire_remoting::{Answer, Lane, Router, Server, ServerOptions, processor_fn};
 use tokio::io::AsyncWriteExt;
 
 use crate::peer::{LONG, Peer, client, echo, echo_router, serve, until, within};
@@ -182,6 +182,29 @@ async fn shutdown_does_not_wait_for_parked_requests_beyond_its_grace() {
     until(|| server.counters().requests.load(SeqCst) == 1).await;
     assert!(!within(server.shutdown(Duration::from_millis(50))).await);
     assert!(peer.is_closed().await);
+}
+
+// spec: remoting S16
+#[tokio::test]
+async fn a_second_server_is_a_port_of_its_own_and_goes_without_the_first() {
+    let main = serve(echo_router()).await;
+    let own = processor_fn(|_| Command::response(ResponseCode::SUCCESS).with_body("sub-server").into());
+    let sub = serve(Router::new().route(RequestCode(1), own, Lane::inline())).await;
+    let mut there = Peer::dial(&main).await;
+    let mut here = Peer::dial(&sub).await;
+    for (peer, known, unknown) in [(&mut there, 9001, 1), (&mut here, 1, 9001)] {
+        for (code, expected) in [(known, 0), (unknown, 3)] {
+            peer.send(&Command::request(RequestCode(code)), Encoding::Json).await;
+            assert_eq!(peer.request().await.code, expected, "code {code}");
+        }
+    }
+    let addr = sub.local_addr();
+    within(sub.shutdown(LONG)).await;
+    assert!(here.is_closed().await);
+    let error = tokio::net::TcpStream::connect(addr).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    there.send(&echo("still here"), Encoding::Json).await;
+    assert_eq!(there.request().await.body, "still here");
 }
 
 // spec: remoting S19
