@@ -37,11 +37,12 @@ async fn run(core: Arc<PushCore>, active: Arc<ActiveQueue>, mut next: i64) {
     let mut dropped = active.dropped();
     while !active.is_dropped() && !core.fetching.is_stopped() {
         let step = async {
+            // Before the look at what is in the way: a loop that waits for room is alive (spec client 79).
+            active.last_pull_ms.store(now_ms(), Ordering::Relaxed);
             if let Some(pause) = hindrance(&core, &active) {
                 let _ = tokio::time::timeout(pause, active.room.notified()).await;
                 return Step::Again;
             }
-            active.last_pull_ms.store(now_ms(), Ordering::Relaxed);
             match pull(&core, &active, next).await {
                 Ok(outcome) => took(&core, &active, outcome),
                 Err(error) => {

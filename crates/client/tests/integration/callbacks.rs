@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rocketwire::{Client, ConsumeFrom, Message, MessageQueue, PushConsumer, ResponseCode};
@@ -71,6 +74,29 @@ async fn a_consumer_tells_how_it_is() {
     let answer = scene.connection.invoke(running_info("Other", id), PATIENCE).await.unwrap();
     assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
     assert_eq!(answer.remark.as_deref(), Some("The Consumer Group <Other> not exist in this consumer"));
+    scene.consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_only_waits_is_not_taken_for_dead() {
+    // spec: client 79
+    let scene = scene().await;
+    scene.consumer.suspend();
+    let suspended = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    // The pull under way brings this one; then the queue waits.
+    scene.cluster.put(&Message::new("T", "y"), 0);
+    let queue = MessageQueue::new("T", "a", 0);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let asked = running_info("CG", scene.client.client_id());
+        let answer = scene.connection.invoke(asked, PATIENCE).await.unwrap();
+        let info: ConsumerRunningInfo = body::decode(&answer.body).unwrap();
+        if info.mq_table.get(&queue).is_some_and(|info| info.last_pull_timestamp > suspended + 10) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "its loop looks like one that has died");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     scene.consumer.shutdown(PATIENCE).await;
 }
 
