@@ -74,6 +74,8 @@ pub(crate) struct ActiveQueue {
     pub(crate) last_consume_ms: AtomicI64,
     /// Orderly: when the broker last granted the lock.
     locked_at: Mutex<Option<Instant>>,
+    /// Orderly: when the queue was first to be given up, while its handler goes on.
+    leaving_since: Mutex<Option<Instant>>,
     /// Orderly: held while a handler has messages of the queue.
     pub(crate) consuming: tokio::sync::Mutex<()>,
 }
@@ -94,6 +96,7 @@ impl ActiveQueue {
             last_pull_ms: AtomicI64::new(now_ms()),
             last_consume_ms: AtomicI64::new(now_ms()),
             locked_at: Mutex::default(),
+            leaving_since: Mutex::default(),
             consuming: tokio::sync::Mutex::default(),
         }
     }
@@ -128,6 +131,16 @@ impl ActiveQueue {
         while self.running.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Since when the queue is to be given up: from now on, if it was not.
+    pub(crate) fn leave(&self) -> Instant {
+        let mut since = self.leaving_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since.get_or_insert_with(Instant::now)
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving_since.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Whether the lock is held and young enough.

@@ -24,6 +24,10 @@ use crate::{
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// A queue whose pulls have been silent for so long is dropped and taken again (Java: `pullMaxIdleTime`).
 const MAX_IDLE_MS: i64 = 120_000;
+/// How long one round waits for the handler of an ordered queue (Java: `tryLock`).
+const HANDLER_WAIT: Duration = Duration::from_millis(500);
+/// After so long an ordered queue is given up though its handler still runs (Java: `UNLOCK_DELAY_TIME_MILLS`).
+const FORCE_RELEASE: Duration = Duration::from_secs(20);
 
 /// Rebalances: at once, then by the interval, when asked, and soon after a round that left something open.
 pub(crate) async fn run(core: Arc<PushCore>) {
@@ -147,12 +151,16 @@ async fn apply(core: &Arc<PushCore>, topic: &str, wanted: Vec<MessageQueue>) -> 
     let idle_since = now_ms() - MAX_IDLE_MS;
     for active in core.queues_of(topic) {
         let idle = active.last_pull_ms.load(Ordering::Relaxed) < idle_since && !core.is_suspended();
-        if !wanted.contains(&active.queue) || idle {
-            if idle {
+        if !wanted.contains(&active.queue) || idle || active.is_leaving() {
+            if idle && !active.is_leaving() {
                 tracing::error!(queue = %active.queue, "no pull for 120 s; the queue is taken anew");
             }
-            release(core, &active).await;
-            update.changed = true;
+            if may_leave(core, &active).await {
+                release(core, &active).await;
+                update.changed = true;
+            } else {
+                update.complete = false;
+            }
         }
     }
     let mut new: Vec<MessageQueue> = wanted.into_iter().filter(|queue| !core.owns(queue)).collect();
@@ -179,13 +187,24 @@ async fn apply(core: &Arc<PushCore>, topic: &str, wanted: Vec<MessageQueue>) -> 
     update
 }
 
+/// Stops a queue that another client is to get. An ordered one is kept until its handler has finished, or else the
+/// next client would handle the same messages beside it; `false`: not yet, the next round looks again.
+async fn may_leave(core: &PushCore, active: &ActiveQueue) -> bool {
+    active.drop_it();
+    if !core.is_orderly() || !core.is_clustering() {
+        return true;
+    }
+    let since = active.leave();
+    let finished = tokio::time::timeout(HANDLER_WAIT, active.consuming.lock()).await.is_ok();
+    finished || since.elapsed() > FORCE_RELEASE
+}
+
 /// Gives a queue up: no more pulls, its offset is stored, its lock given back.
 pub(crate) async fn release(core: &PushCore, active: &ActiveQueue) {
     active.drop_it();
     if core.is_orderly() {
-        // The handler that has messages of this queue should finish before another client gets it.
-        const WAIT: Duration = Duration::from_millis(500);
-        let _ = tokio::time::timeout(WAIT, active.consuming.lock()).await;
+        // For a handler that should finish before the queue begins anew.
+        let _ = tokio::time::timeout(HANDLER_WAIT, active.consuming.lock()).await;
     }
     let client = &core.client.inner;
     core.offsets.persist_and_forget(client, &core.group, &active.queue).await;

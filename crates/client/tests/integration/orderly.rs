@@ -1,10 +1,14 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use rocketwire::{ConsumeFrom, Message, MessageExt, MessageQueue, OrderlyResult};
 use rocketwire_protocol::RequestCode;
+use tokio::sync::Semaphore;
 
 use crate::support::{Cluster, PATIENCE, eventually};
 
@@ -79,6 +83,45 @@ async fn a_queue_that_another_has_locked_waits() {
     cluster.state.locks.lock().unwrap().remove(&foreign);
     eventually("the message", || seen.lock().unwrap().len() == 1).await;
     consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_queue_is_not_handed_over_while_its_handler_runs() {
+    // spec: client 117
+    let cluster = Cluster::with_topic("T", 2).await;
+    (0..2).for_each(|queue| cluster.put(&Message::new("T", "x"), queue));
+    let (one, other) = (cluster.client_named(Some("one")), cluster.client_named(Some("other")));
+    let gate = Arc::new(Semaphore::new(0));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (closed, count) = (gate.clone(), begun.clone());
+    let builder = one.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let hold = move |_: Vec<Arc<MessageExt>>| {
+        let closed = closed.clone();
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { closed.acquire().await.unwrap().forget() }
+    };
+    let first = builder.start_orderly(hold).await.unwrap();
+    eventually("both queues have a handler", || begun.load(Ordering::SeqCst) == 2).await;
+    let builder = other.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let second = builder.start_orderly(collect(&Seen::default())).await.unwrap();
+    let rounds = |client: &str| {
+        let asked = cluster.seen(RequestCode::LOCK_BATCH_MQ);
+        asked.iter().filter(|(_, command)| String::from_utf8_lossy(&command.body).contains(client)).count()
+    };
+    eventually("the second wants its share", || rounds("other") > 0).await;
+    let asked = || cluster.seen(RequestCode::GET_CONSUMER_LIST_BY_GROUP).len();
+    let before = asked();
+    // Both ask once for each of the two topics in a round.
+    eventually("more rounds", || asked() >= before + 10).await;
+    let given_back = || {
+        let unlocks = cluster.seen(RequestCode::UNLOCK_BATCH_MQ);
+        unlocks.iter().filter(|(_, command)| String::from_utf8_lossy(&command.body).contains("\"T\"")).count()
+    };
+    assert_eq!(given_back(), 0, "the handlers still run");
+    gate.add_permits(1000);
+    eventually("handed over", || given_back() == 1).await;
+    first.shutdown(PATIENCE).await;
+    second.shutdown(PATIENCE).await;
 }
 
 #[tokio::test]
