@@ -117,7 +117,7 @@ async fn settle(
 fn later(core: &Arc<PushCore>, active: &Arc<ActiveQueue>, messages: Vec<Arc<MessageExt>>) {
     let once_more = |message: Arc<MessageExt>| {
         let mut message = Arc::unwrap_or_clone(message);
-        message.reconsume_times += 1;
+        message.reconsume_times = message.reconsume_times.saturating_add(1);
         Arc::new(message)
     };
     let messages = messages.into_iter().map(once_more).collect();

@@ -207,9 +207,9 @@ impl Resend<'_> {
         if !set.contains(property::RETRY_TOPIC) {
             set.set(property::RETRY_TOPIC, self.original_topic);
         }
-        set.set(property::RECONSUME_TIME, &(self.reconsume_times + 1).to_string());
+        set.set(property::RECONSUME_TIME, &self.reconsume_times.saturating_add(1).to_string());
         set.set(property::MAX_RECONSUME_TIMES, &self.max_reconsume_times.to_string());
-        set.set(property::DELAY, &(3 + self.reconsume_times).to_string());
+        set.set(property::DELAY, &self.reconsume_times.saturating_add(3).to_string());
         set.remove(property::TRAN_MSG);
         set.remove(property::MIN_OFFSET);
         set.remove(property::MAX_OFFSET);
@@ -392,5 +392,13 @@ mod tests {
         assert_eq!(again.property(property::RETRY_TOPIC), Some("First"));
         assert_eq!(again.property(property::ORIGIN_MESSAGE_ID), Some("OLD"));
         assert_eq!(again.delay_level(), 7);
+        let most = i32::MAX.to_string();
+        let absurd = resend("", i32::MAX);
+        assert_eq!(
+            absurd.property(property::RECONSUME_TIME),
+            Some(&*most),
+            "a count from the wire may be anything"
+        );
+        assert_eq!(absurd.property(property::DELAY), Some(&*most));
     }
 }
