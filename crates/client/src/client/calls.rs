@@ -44,16 +44,19 @@ impl BrokerCalls<'_> {
         header(operation, self.address, H::Response::read(&answer.fields))
     }
 
-    /// The group's offset; `None` if it has none.
+    /// The group's offset; `None` if it has none. Unless `exactly`, a broker says 0 for a young queue, so that a
+    /// new group gets its first messages.
     pub(crate) async fn committed(
         &self,
         group: &str,
         queue: &MessageQueue,
+        exactly: bool,
     ) -> Result<Option<i64>, RequestError> {
         let request = QueryConsumerOffsetRequestHeader {
             consumer_group: group.into(),
             topic: queue.topic.clone(),
             queue_id: queue.queue_id,
+            set_zero_if_not_found: exactly.then_some(false),
             ..QueryConsumerOffsetRequestHeader::default()
         };
         match self.ask("QUERY_CONSUMER_OFFSET", &request, OFFSET_TIMEOUT).await {

@@ -168,13 +168,14 @@ impl Client {
         self.inner.broker(&address).offset_for_time(queue, timestamp).await
     }
 
-    /// Where a group stands in a queue; `None` if it has never committed there.
+    /// Where a group stands in a queue; `None` if it has never committed there. Brokers before 5.0 say 0 instead
+    /// while the first message of the queue is at hand.
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn committed(&self, group: &str, queue: &MessageQueue) -> Result<Option<i64>, RequestError> {
         let address = self.inner.queue_address(queue).await?;
-        self.inner.broker(&address).committed(group, queue).await
+        self.inner.broker(&address).committed(group, queue, true).await
     }
 
     /// Commits an offset of a group and waits until the broker has it.

@@ -57,7 +57,7 @@ impl OffsetStore {
             return Ok(self.read(queue));
         }
         let address = client.queue_address(queue).await?;
-        client.broker(&address).committed(group, queue).await
+        client.broker(&address).committed(group, queue, false).await
     }
 
     pub(crate) fn update(&self, queue: &MessageQueue, offset: i64, increase_only: bool) {
@@ -85,6 +85,7 @@ impl OffsetStore {
         if let Some(offset) = offset {
             if self.file.is_some() {
                 self.save();
+                self.lock().thaw(queue);
                 return;
             }
             self.commit_oneway(client, group, queue, offset).await;
@@ -155,5 +156,27 @@ impl OffsetStore {
             tracing::error!(%error, "offsets are not saved");
         }
         saved.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_corrected_offset_in_a_file_moves_on_when_the_queue_is_taken_again() {
+        // spec: client 91 108
+        let folder = std::env::temp_dir().join(format!("rocketwire-freeze-{:x}", crate::identity::random()));
+        let store = OffsetStore::file(folder.join("offsets.json")).expect("no file yet");
+        let client = crate::Client::builder().name_servers("127.0.0.1:1").build().expect("a client");
+        let queue = MessageQueue::new("T", "a", 0);
+        store.freeze(&queue, 20);
+        store.update(&queue, 21, true);
+        assert_eq!(store.read(&queue), Some(20), "a late handler changes nothing");
+        store.persist_and_forget(&client.inner, "G", &queue).await;
+        assert_eq!(store.stored(&client.inner, "G", &queue).await.expect("from the file"), Some(20));
+        store.update(&queue, 25, true);
+        assert_eq!(store.read(&queue), Some(25));
+        std::fs::remove_dir_all(&folder).expect("the folder is there");
     }
 }

@@ -36,9 +36,16 @@ impl OffsetTable {
         }
     }
 
-    /// Sets an offset that nothing but [`OffsetTable::remove`] takes away.
+    /// Sets an offset that stays until [`OffsetTable::thaw`] or [`OffsetTable::remove`].
     pub(crate) fn freeze(&mut self, queue: &MessageQueue, offset: i64) {
         self.insert(queue, offset, true);
+    }
+
+    /// A frozen offset may move again: the queue is taken anew, and begins there.
+    pub(crate) fn thaw(&mut self, queue: &MessageQueue) {
+        if let Some(entry) = self.entries.get_mut(queue) {
+            entry.frozen = false;
+        }
     }
 
     /// Forgets a queue.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use rocketwire::{ConsumeFrom, Message, MessageQueue, PullOptions, PullStatus};
+use rocketwire_protocol::RequestCode;
 
 use crate::support::{Cluster, PATIENCE};
 
@@ -28,6 +29,8 @@ async fn queues_can_be_read_one_by_one() {
     let outcome = client.pull(&queue, 99, &options).await.unwrap();
     assert_eq!((outcome.status, outcome.next_offset), (PullStatus::OffsetIllegal, 5));
     assert_eq!(client.committed("G", &queue).await.unwrap(), None);
+    let (_, asked) = cluster.seen(RequestCode::QUERY_CONSUMER_OFFSET).remove(0);
+    assert_eq!(asked.fields.get("setZeroIfNotFound").as_deref(), Some("false"), "no 0 for a young queue");
     client.commit("G", &queue, 3).await.unwrap();
     assert_eq!(client.committed("G", &queue).await.unwrap(), Some(3));
 }
