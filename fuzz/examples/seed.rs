@@ -1,9 +1,16 @@
-//! Makes the seed corpus out of the golden frames: `cargo run --example seed` in this folder.
+//! Makes the seed corpus, out of the golden frames mostly: `cargo run --example seed` in this folder.
 
 use std::{error::Error, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let headers = root.join("corpus/proxy_header");
+    fs::create_dir_all(&headers)?;
+    fs::write(headers.join("v1"), b"PROXY TCP4 10.9.8.7 10.0.0.1 5555 9876\r\n")?;
+    fs::write(
+        headers.join("v2"),
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x12\x0a\x09\x08\x07\x0a\0\0\x01\x15\xb3\x26\x94\xea\0\x03vpc",
+    )?;
     for entry in fs::read_dir(root.join("../crates/testkit/golden"))? {
         let path = entry?.path();
         let (Some(name), Some("hex")) = (path.file_stem(), path.extension().and_then(|ext| ext.to_str())) else {

@@ -1,6 +1,8 @@
 //! Listens, hands connections to their tasks, and stops in an orderly way.
 
 mod accept;
+#[cfg(test)]
+mod proxy_checks;
 mod proxy_protocol;
 
 use std::{

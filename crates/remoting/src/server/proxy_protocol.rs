@@ -56,14 +56,13 @@ fn version_1(bytes: &[u8]) -> Parsed {
         };
     };
     let line = bytes.get(..end).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
-    let mut words = line.split(' ');
-    let (family, rest) = (words.nth(1).unwrap_or_default(), words.collect::<Vec<_>>());
-    let origin = match (family, rest.as_slice()) {
-        ("UNKNOWN", _) => Some(Origin::default()),
-        ("TCP4", [source, target, source_port, target_port]) => {
+    let words: Vec<_> = line.split(' ').collect();
+    let origin = match words.as_slice() {
+        ["PROXY", "UNKNOWN", ..] => Some(Origin::default()),
+        ["PROXY", "TCP4", source, target, source_port, target_port] => {
             origin::<Ipv4Addr>(source, source_port, target, target_port)
         }
-        ("TCP6", [source, target, source_port, target_port]) => {
+        ["PROXY", "TCP6", source, target, source_port, target_port] => {
             origin::<Ipv6Addr>(source, source_port, target, target_port)
         }
         _ => None,
@@ -232,9 +231,15 @@ mod tests {
         let mut version = GOLDEN.to_vec();
         version[12] = 0x31;
         let endless = [b'P', b'R', b'O', b'X', b'Y'].into_iter().chain([b' '; 200]).collect::<Vec<_>>();
-        for bytes in
-            [&lies[..], &tlv, &version, &endless, b"PROXY TCP4 x y 1 2\r\n", b"PROXY TCP4 1.2.3.4\r\n"]
-        {
+        for bytes in [
+            &lies[..],
+            &tlv,
+            &version,
+            &endless,
+            b"PROXY TCP4 x y 1 2\r\n",
+            b"PROXY TCP4 1.2.3.4\r\n",
+            b"PROXYX UNKNOWN\r\n",
+        ] {
             assert!(matches!(parse(bytes), Parsed::Malformed(_)), "{bytes:?}");
         }
         assert_eq!(parse(b"\0\0\0\x2d\x01\0\0\x29\0\x69\0\x01"), Parsed::Absent);
