@@ -427,7 +427,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if self.frame_begun.is_some() {
             at = at.min(now + Duration::from_secs(1));
         }
-        if self.input.capacity() + self.out.capacity() > 0 {
+        // Buffers in use are not given back: whoever empties them comes here again.
+        let unused = self.input.is_empty() && self.out.is_empty();
+        if unused && self.input.capacity() + self.out.capacity() > 0 {
             at = at.min((self.last_active + SHRINK).max(now + TICK));
         }
         at

@@ -137,3 +137,91 @@ async fn deadlines_are_kept_on_a_connection_that_is_always_busy() {
     client.shutdown().await;
     answering.await.unwrap();
 }
+
+#[derive(Clone, Copy, Debug)]
+enum Slow {
+    /// A byte a second: never idle, never done.
+    Drips,
+    /// Half of the first eight bytes.
+    Half,
+    /// Not a byte.
+    Silent,
+    /// Sends requests and reads no answer.
+    Deaf,
+}
+
+impl Slow {
+    /// Does so until the server hangs up; says when that was.
+    async fn live(self, mut io: DuplexStream) -> Instant {
+        let mut out = Vec::new();
+        frame::encode(&echo("slow").with_body(vec![7; 300]), Encoding::Json, &mut out).unwrap();
+        match self {
+            Slow::Drips => {
+                for byte in out.chunks(1).cycle() {
+                    if io.write_all(byte).await.is_err() {
+                        return Instant::now();
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            Slow::Half => io.write_all(&out[..4]).await.unwrap(),
+            Slow::Silent => {}
+            Slow::Deaf => {
+                while io.write_all(&out).await.is_ok() {}
+                return Instant::now();
+            }
+        }
+        assert_eq!(io.read(&mut [0; 16]).await.unwrap(), 0);
+        Instant::now()
+    }
+
+    /// How long it may live, and whether that is why it was closed.
+    fn ended_well(self, cause: &CloseCause) -> (u64, bool) {
+        match self {
+            Slow::Drips | Slow::Half => (30, matches!(cause, CloseCause::SlowFrame(_))),
+            Slow::Silent => (120, matches!(cause, CloseCause::Idle(_))),
+            Slow::Deaf => (30, matches!(cause, CloseCause::Stalled { .. })),
+        }
+    }
+}
+
+// spec: remoting S12
+#[tokio::test(start_paused = true)]
+async fn two_thousand_slow_peers_are_closed_by_their_deadlines_and_a_good_one_is_served() {
+    let mut options = ServerOptions::default();
+    options.connection.high_water = 16 << 10;
+    options.connection.low_water = 8 << 10;
+    let server = Server::bind_nothing(echo_router(), options);
+    let (ours, theirs) = duplex(1 << 12);
+    let client = RemotingClient::new(ClientOptions::default(), Router::new());
+    client.adopt("good", ours, nowhere(), nowhere());
+    let good = server.adopt(theirs, nowhere(), nowhere()).unwrap();
+    let begun = Instant::now();
+    let crowd: Vec<_> = [Slow::Drips, Slow::Half, Slow::Silent, Slow::Deaf]
+        .into_iter()
+        .flat_map(|slow| std::iter::repeat_n(slow, 500))
+        .map(|slow| {
+            let (ours, theirs) = duplex(1 << 10);
+            let connection = server.adopt(ours, nowhere(), nowhere()).unwrap();
+            (slow, connection, tokio::spawn(slow.live(theirs)))
+        })
+        .collect();
+    assert_eq!(server.connections().len(), 2_001);
+    while begun.elapsed() < Duration::from_secs(125) {
+        let asked = Instant::now();
+        assert_eq!(client.invoke("good", echo("good"), Duration::from_secs(1)).await.unwrap().body, "good");
+        assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for (slow, connection, living) in crowd {
+        let cause = connection.close_cause().expect("it is closed");
+        let (seconds, well) = slow.ended_well(&cause);
+        assert!(well, "{slow:?}: {cause}");
+        let lived = living.await.unwrap() - begun;
+        // Who drips notices with its next byte.
+        let deadline = Duration::from_secs(seconds);
+        assert!((deadline..=deadline + Duration::from_secs(2)).contains(&lived), "{slow:?}: {lived:?}");
+    }
+    assert_eq!((server.connections().len(), good.is_open()), (1, true));
+    assert_eq!(server.counters().stalled.load(std::sync::atomic::Ordering::SeqCst), 1_500);
+}
