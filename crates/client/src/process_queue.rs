@@ -78,7 +78,7 @@ impl<M: Clone> ProcessQueue<M> {
         let span = || {
             let first = self.messages.first_key_value().map_or(0, |(offset, _)| *offset);
             let last = self.messages.last_key_value().map_or(0, |(offset, _)| *offset);
-            last - first
+            last.saturating_sub(first)
         };
         self.len() > thresholds.count
             || self.bytes > thresholds.bytes
@@ -108,7 +108,7 @@ impl<M: Clone> ProcessQueue<M> {
             }
         }
         let smallest = self.messages.first_key_value().map(|(offset, _)| *offset);
-        Some(smallest.unwrap_or(self.last_offset + 1))
+        Some(smallest.unwrap_or(self.last_offset.saturating_add(1)))
     }
 
     /// Concurrent: up to `limit` messages at the head whose listener runs for `timeout` or longer.
@@ -139,7 +139,7 @@ impl<M: Clone> ProcessQueue<M> {
         for cached in std::mem::take(&mut self.consuming).into_values() {
             self.bytes -= cached.bytes;
         }
-        last.map(|offset| offset + 1)
+        last.map(|offset| offset.saturating_add(1))
     }
 
     /// Orderly: what was taken goes back to the head, some of it changed (a delivery older).
@@ -216,6 +216,16 @@ mod tests {
         let expired = queue.expired(minute, 16, start + minute);
         assert_eq!(expired, [(1, 1), (2, 2)], "3 has not started, so 4 behind it waits");
         assert_eq!(queue.expired(minute, 1, start + minute).len(), 1, "bounded per scan");
+    }
+
+    #[test]
+    fn offsets_from_the_wire_may_be_anything() {
+        let mut queue = queue([i64::MIN, i64::MAX]);
+        assert!(queue.is_over(&WIDE), "the span is wide");
+        assert_eq!(queue.remove([i64::MIN, i64::MAX]), Some(i64::MAX));
+        queue.put(i64::MAX, 10, 0);
+        queue.take(1);
+        assert_eq!(queue.commit(), Some(i64::MAX));
     }
 
     #[test]
