@@ -3,7 +3,10 @@
 mod print;
 mod pull;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rocketwire::{Client, FilterExpression, MessageQueue};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
@@ -166,19 +169,28 @@ impl Commits {
         }
     }
 
+    /// Commits all that can be, and gives the first failure: a broker that is gone does not keep the others' queues
+    /// from being committed.
     async fn finish(&mut self, client: &Client, group: &str) -> Result<(), Failure> {
-        while let Some((queue, offset)) =
-            self.0.first_key_value().map(|(queue, offset)| (queue.clone(), *offset))
-        {
-            client.commit(group, &queue, offset).await.map_err(|error| {
-                Failure::new(format_args!(
-                    "offset {offset} of queue {} was not committed: {error}",
-                    queue.queue_id
-                ))
-            })?;
-            self.0.remove(&queue);
+        let mut finished = Ok(());
+        let mut gone = BTreeSet::new();
+        for (queue, offset) in self.0.clone() {
+            if gone.contains(&queue.broker_name) {
+                continue;
+            }
+            match client.commit(group, &queue, offset).await {
+                Ok(()) => drop(self.0.remove(&queue)),
+                Err(error) => {
+                    let failed = format_args!(
+                        "offset {offset} of queue {} of {} was not committed: {error}",
+                        queue.queue_id, queue.broker_name
+                    );
+                    finished = finished.and(Err(Failure::new(failed)));
+                    gone.insert(queue.broker_name);
+                }
+            }
         }
-        Ok(())
+        finished
     }
 }
 
@@ -188,4 +200,35 @@ fn note_trouble(queue: &MessageQueue, error: &dyn std::fmt::Display) {
         "rocketwire: queue {} of {} cannot be read at the moment, and is tried again: {error}",
         queue.queue_id, queue.broker_name
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use rocketwire_node::Node;
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_gone_keeps_nobody_else_from_being_committed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let node = Node::builder().memory().start().await.unwrap();
+            node.create_topic("T", 1).await.unwrap();
+            let client = Client::builder().name_servers(&node.addr().to_string()).build().unwrap();
+            let here = client.queues("T").await.unwrap().remove(0);
+            // The first pull makes the group known.
+            let options = pull::options("g", FilterExpression::All, true, Duration::from_secs(30));
+            client.pull(&here, 0, &options).await.unwrap();
+            let gone = MessageQueue::new("T", "a-broker-that-is-gone", 0);
+            let mut commits = Commits::default();
+            commits.note(&gone, 7);
+            commits.note(&here, 3);
+            let error = commits.finish(&client, "g").await.unwrap_err();
+            assert!(error.to_string().contains("offset 7 of queue 0 of a-broker-that-is-gone"), "{error}");
+            assert_eq!(client.committed("g", &here).await.unwrap(), Some(3));
+            assert_eq!(commits.0, BTreeMap::from([(gone, 7)]), "only this one is tried again");
+            client.close(Duration::from_secs(1)).await;
+            node.shutdown(Duration::from_secs(1)).await.unwrap();
+        });
+    }
 }
