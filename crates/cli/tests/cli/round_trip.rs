@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
-    io::Read,
+    io::{Read, Write},
     process::Stdio,
 };
 
@@ -56,6 +56,42 @@ fn one_message_in_flight_for_each_queue_is_possible() {
         );
     }
     assert_eq!((sent.len(), last.len() > 1), (500, true));
+}
+
+#[test]
+fn all_is_sent_even_if_nobody_reads_the_results() {
+    let serve = Serve::memory();
+    let args = ["send", "-n", &serve.address, "-t", "Unread", "-", "-o", "json"];
+    let mut sender = command(&args);
+    let mut sender =
+        sender.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = sender.stdin.take().unwrap();
+    input.write_all(b"line 0\n").unwrap();
+    let mut some = [0; 10];
+    let mut results = sender.stdout.take().unwrap();
+    results.read_exact(&mut some).unwrap();
+    // The pipe is closed now, as by `head`.
+    drop(results);
+    input.write_all(&lines(2000)).unwrap();
+    drop(input);
+    assert_eq!(wait(&mut sender).code(), Some(0));
+    let got = serve.consume(&["-t", "Unread", "-g", "g", "-e"]).ok();
+    assert_eq!(got.stdout.lines().collect::<HashSet<_>>().len(), 2001);
+}
+
+#[test]
+fn an_input_that_breaks_is_told_with_what_was_sent() {
+    let serve = Serve::memory();
+    let mut sender = command(&["send", "-n", &serve.address, "-t", "T", "one", "two", "three", "-"]);
+    // A folder can be opened, and not be read.
+    let folder = tempfile::tempdir().unwrap();
+    let input = std::fs::File::open(folder.path()).unwrap();
+    let sender = sender.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = sender.spawn().unwrap().wait_with_output().unwrap();
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}{said}");
+    assert!(told.starts_with("3 messages sent"), "{told}");
+    assert!(said.contains("cannot read the standard input"), "{said}");
 }
 
 #[test]

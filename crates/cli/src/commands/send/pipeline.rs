@@ -23,7 +23,7 @@ use rocketwire_protocol::ResponseCode;
 use tokio::task::{JoinError, JoinSet};
 
 use super::{lines::Source, report::Report};
-use crate::failure::Failure;
+use crate::{failure::Failure, output};
 
 /// Bytes that may be in flight beside one message: below the connection's watermark, above which calls queue up.
 const BYTES_IN_FLIGHT: usize = 512 << 10;
@@ -104,6 +104,7 @@ impl Pipeline {
     ) -> Result<(), Failure> {
         let mut line = 0;
         let mut more = true;
+        let mut broken = None;
         loop {
             while let Some(ended) = self.running.try_join_next() {
                 self.end(joined(ended)?)?;
@@ -119,9 +120,11 @@ impl Pipeline {
             tokio::select! {
                 biased;
                 Some(ended) = self.running.join_next() => self.end(joined(ended)?)?,
-                body = source.next(), if may_begin => match body? {
-                    None => more = false,
-                    Some(body) => {
+                body = source.next(), if may_begin => match body {
+                    // What is on its way is waited for, and told, all the same.
+                    Err(error) => (more, broken) = (false, Some(error)),
+                    Ok(None) => more = false,
+                    Ok(Some(body)) => {
                         line += 1;
                         let (queue, message) = (self.queue_of(line), message(body)?);
                         self.begin(Job { line, queue, attempts: 0, message }).await?;
@@ -129,7 +132,16 @@ impl Pipeline {
                 },
             }
         }
-        self.report.end()
+        let sent = self.report.end();
+        match broken {
+            None => sent,
+            Some(error) => {
+                if let Err(Failure::Failed(sentence)) = sent {
+                    output::error(&sentence);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Whether one more may be in flight, to this queue.

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     stored: u64,
     failed: u64,
     gave_up: bool,
+    /// Nobody reads the results any more. The messages are sent all the same.
+    unread: bool,
 }
 
 #[derive(Serialize)]
@@ -58,14 +60,18 @@ impl Report {
             stored: 0,
             failed: 0,
             gave_up: false,
+            unread: false,
         }
     }
 
     pub(crate) fn stored(&mut self, line: u64, result: &SendResult) -> Result<(), Failure> {
         self.stored += 1;
         self.bar.inc(1);
+        if self.unread {
+            return Ok(());
+        }
         let queue = &result.message_queue;
-        match self.format {
+        let told = match self.format {
             Format::Json => self.out.json(&Stored {
                 line,
                 status: status(result.status),
@@ -86,7 +92,8 @@ impl Report {
                 result.queue_offset,
                 result.msg_id
             )),
-        }
+        };
+        self.told(told)
     }
 
     pub(crate) fn failed(&mut self, line: u64, error: &SendError) -> Result<(), Failure> {
@@ -94,9 +101,21 @@ impl Report {
         if self.failed <= NAMED {
             self.bar.suspend(|| output::error(&format!("message {line} was not sent: {error}")));
         }
-        match self.format {
-            Format::Text => Ok(()),
-            Format::Json => self.out.json(&Failed { line, status: "FAILED", error: error.to_string() }),
+        if self.unread || self.format == Format::Text {
+            return Ok(());
+        }
+        let told = self.out.json(&Failed { line, status: "FAILED", error: error.to_string() });
+        self.told(told)
+    }
+
+    /// That nobody reads the results is no reason to leave messages unsent.
+    fn told(&mut self, printed: Result<(), Failure>) -> Result<(), Failure> {
+        match printed {
+            Err(Failure::Closed) => {
+                self.unread = true;
+                Ok(())
+            }
+            other => other,
         }
     }
 
@@ -106,7 +125,11 @@ impl Report {
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.out.flush()
+        if self.unread {
+            return Ok(());
+        }
+        let flushed = self.out.flush();
+        self.told(flushed)
     }
 
     /// The summary; a failure if one message failed.
@@ -114,13 +137,14 @@ impl Report {
         self.bar.finish_and_clear();
         let seconds = self.begun.elapsed().as_secs_f64();
         let stored = self.stored;
-        if self.summary {
-            self.out.line(format!(
+        if self.summary && !self.unread {
+            let told = self.out.line(format!(
                 "{stored} messages sent in {seconds:.2} s, {:.0} a second",
                 stored as f64 / seconds
-            ))?;
+            ));
+            self.told(told)?;
         }
-        self.out.flush()?;
+        self.flush()?;
         if self.failed == 0 {
             return Ok(());
         }
