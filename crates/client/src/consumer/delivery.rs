@@ -60,6 +60,9 @@ impl Deref for Delivery {
 }
 
 /// Deliveries of a consumer, until it shuts down.
+///
+/// Shut the consumer down, or drop it, before the stream: what a running consumer fetches for a stream that is gone
+/// is sent back, which counts as a delivery, and ends in `%DLQ%<group>` after too many of them.
 #[derive(Debug)]
 pub struct DeliveryStream {
     deliveries: mpsc::Receiver<Delivery>,
