@@ -25,6 +25,14 @@ const KNOWN_PERMS: i32 = 0b1111;
 /// Request 17.
 pub(super) fn create(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     let header: CreateTopicRequestHeader = call.command.header()?;
+    let topic_filter_type = match &*header.topic_filter_type {
+        "SINGLE_TAG" => TopicFilterType::SingleTag,
+        "MULTI_TAG" => TopicFilterType::MultiTag,
+        other => {
+            let remark = format!("topicFilterType = [{other}] value invalid");
+            return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+        }
+    };
     let mut attributes =
         shared.topic(&header.topic).map(|topic| topic.config.attributes.clone()).unwrap_or_default();
     // `+key=value,-key` changes attributes one by one.
@@ -45,10 +53,7 @@ pub(super) fn create(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
         order: header.order.unwrap_or(false),
         perm: header.perm,
         read_queue_nums: header.read_queue_nums,
-        topic_filter_type: match &*header.topic_filter_type {
-            "MULTI_TAG" => TopicFilterType::MultiTag,
-            _ => TopicFilterType::SingleTag,
-        },
+        topic_filter_type,
         topic_name: header.topic,
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         write_queue_nums: header.write_queue_nums,

@@ -23,14 +23,17 @@ use crate::{
     shared::Shared,
 };
 
+const UNKNOWN: i32 = 0;
 const COMMIT: i32 = 8;
 const ROLLBACK: i32 = 12;
 
 /// Request 37. Reads the half message, so it always may wait for the disk.
 pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     let header: EndTransactionRequestHeader = call.command.header()?;
-    if !matches!(header.commit_or_rollback, COMMIT | ROLLBACK) {
-        return Ok(Plan::Silence);
+    match header.commit_or_rollback {
+        COMMIT | ROLLBACK => {}
+        UNKNOWN => return Ok(Plan::Silence),
+        _ => return Err(refuse(ResponseCode::SYSTEM_ERROR, "commitOrRollback field wrong")),
     }
     needs_disk(disk)?;
     let half = verify(shared, &header)?;

@@ -66,6 +66,44 @@ async fn a_header_without_its_fields_is_1_and_names_the_field() {
 }
 
 #[tokio::test]
+async fn fields_with_a_few_allowed_values_have_no_others() {
+    // spec: remoting H8
+    let node = Node::start().await;
+    let client = node.client();
+    let create = |topic: &str, kind: &str| {
+        Command::of(&CreateTopicRequestHeader {
+            topic: topic.into(),
+            default_topic: "TBW102".into(),
+            read_queue_nums: 1,
+            write_queue_nums: 1,
+            perm: 6,
+            topic_filter_type: kind.into(),
+            ..Default::default()
+        })
+    };
+    for kind in ["", "single_tag", "0"] {
+        let response = client.call(create("Other", kind)).await;
+        let remark = format!("topicFilterType = [{kind}] value invalid");
+        assert_eq!((response.code, response.remark.as_deref()), (1, Some(&*remark)));
+    }
+    assert_eq!(client.pull("Other", 0, 0, "*").await.code, 17, "nothing was created");
+    for kind in ["SINGLE_TAG", "MULTI_TAG"] {
+        client.ok(create(kind, kind)).await;
+    }
+    for verdict in [1, -8, 4, i32::MAX] {
+        let end = EndTransactionRequestHeader {
+            producer_group: "PG".into(),
+            commit_or_rollback: verdict,
+            msg_id: "id".into(),
+            ..Default::default()
+        };
+        let response = client.call(Command::of(&end)).await;
+        assert_eq!((response.code, response.remark.as_deref()), (1, Some("commitOrRollback field wrong")));
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn bodies_that_are_none_are_answered() {
     let node = Node::start().await;
     let client = node.client();

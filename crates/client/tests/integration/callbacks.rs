@@ -14,8 +14,9 @@ use rocketwire_protocol::{
         ResetOffsetBody,
     },
     header::{
-        ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
-        GetConsumerStatusRequestHeader, ReplyMessageRequestHeader, ResetOffsetRequestHeader,
+        CheckTransactionStateRequestHeader, ConsumeMessageDirectlyResultRequestHeader,
+        GetConsumerRunningInfoRequestHeader, GetConsumerStatusRequestHeader,
+        NotifyConsumerIdsChangedRequestHeader, ReplyMessageRequestHeader, ResetOffsetRequestHeader,
     },
 };
 use rocketwire_remoting::Connection;
@@ -187,6 +188,31 @@ async fn offsets_can_be_set_from_outside() {
     eventually("offsets 2 to 4 again", || scene.handled.load(Ordering::SeqCst) == 8).await;
     scene.consumer.shutdown(PATIENCE).await;
     assert_eq!(scene.cluster.committed("CG", "T", 0), Some(5));
+}
+
+#[tokio::test]
+async fn notices_have_no_answer_even_where_one_is_waited_for() {
+    // spec: remoting D16
+    let scene = scene().await;
+    let check = CheckTransactionStateRequestHeader::default();
+    let changed = NotifyConsumerIdsChangedRequestHeader { consumer_group: "CG".into(), ..Default::default() };
+    let reset = ResetOffsetRequestHeader {
+        topic: "T".into(),
+        group: "CG".into(),
+        ..ResetOffsetRequestHeader::default()
+    };
+    let table = ResetOffsetBody { offset_table: [(MessageQueue::new("T", "a", 0), 0)].into() };
+    let mut reset = Command::of(&reset).with_body(body::encode(&table));
+    reset.code = RequestCode::RESET_CONSUMER_CLIENT_OFFSET.0;
+    for notice in [Command::of(&check), Command::of(&changed), reset] {
+        tokio::spawn(scene.connection.invoke(notice, PATIENCE));
+    }
+    eventually("all are sent", || scene.connection.in_flight() == 3).await;
+    eventually("the reset is obeyed", || scene.handled.load(Ordering::SeqCst) == 2).await;
+    // Answered behind them, and on the same connection.
+    scene.connection.invoke(Command::request(RequestCode(9999)), PATIENCE).await.unwrap();
+    assert_eq!(scene.connection.in_flight(), 3);
+    scene.consumer.shutdown(PATIENCE).await;
 }
 
 #[tokio::test]
