@@ -9,7 +9,11 @@ use std::{
 };
 
 use rocketwire::{Client, FilterExpression, MessageQueue};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 
 use crate::{
     args::{self, From, HeaderEncoding},
@@ -123,6 +127,13 @@ async fn consume(args: &Args, client: &Client) -> Result<(), Failure> {
                     break Ok(());
                 }
             }
+            // To go on would be to wait for messages of a queue that nobody reads any more. With an end in sight the
+            // other queues are read up to it first.
+            Some(ended) = pulls.join_next(), if !args.end => {
+                if let Err(error) = outcome(ended) {
+                    break Err(error);
+                }
+            }
         }
     };
     let pulled = match (&printed, printer.is_done()) {
@@ -148,9 +159,13 @@ fn filter(args: &Args) -> FilterExpression {
 /// The first failure of the pulls that have ended.
 fn failure_of(pulls: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
     while let Some(ended) = pulls.try_join_next() {
-        ended.map_err(|_| Failure::new("a pull panicked: please report it"))??;
+        outcome(ended)?;
     }
     Ok(())
+}
+
+fn outcome(ended: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
+    ended.map_err(|_| Failure::new("a pull panicked: please report it"))?
 }
 
 /// What was printed and is not committed yet.
@@ -204,7 +219,13 @@ fn note_trouble(queue: &MessageQueue, error: &dyn std::fmt::Display) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
     use rocketwire_node::Node;
+    use rocketwire_protocol::{
+        Command, RequestCode, ResponseCode,
+        body::{self, BrokerData, QueueData, TopicRouteData},
+    };
+    use rocketwire_remoting::{Answer, Lane, Request, Router, Server, ServerOptions, processor_fn};
 
     use super::*;
 
@@ -229,6 +250,57 @@ mod tests {
             assert_eq!(commits.0, BTreeMap::from([(gone, 7)]), "only this one is tried again");
             client.close(Duration::from_secs(1)).await;
             node.shutdown(Duration::from_secs(1)).await.unwrap();
+        });
+    }
+
+    /// A broker with two queues: the first cannot be read, the second has nothing.
+    fn half_a_broker(request: &Request) -> Answer {
+        let ok = || Command::response(ResponseCode::SUCCESS);
+        match request.command.request_code() {
+            RequestCode::GET_ROUTEINFO_BY_TOPIC => {
+                let address = request.connection().local_addr().to_string();
+                let route = TopicRouteData {
+                    queue_datas: vec![QueueData {
+                        broker_name: "b".into(),
+                        read_queue_nums: 2,
+                        write_queue_nums: 2,
+                        perm: 6,
+                        ..QueueData::default()
+                    }],
+                    broker_datas: vec![BrokerData {
+                        broker_name: "b".into(),
+                        broker_addrs: [(0, address.into())].into(),
+                        ..BrokerData::default()
+                    }],
+                    ..TopicRouteData::default()
+                };
+                ok().with_body(body::encode(&route)).into()
+            }
+            RequestCode::PULL_MESSAGE if request.command.fields.get("queueId").as_deref() == Some("0") => {
+                Command::error(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, "no group").into()
+            }
+            RequestCode::PULL_MESSAGE => Answer::Taken,
+            RequestCode::GET_MIN_OFFSET => ok().with_field("offset", "0").into(),
+            _ => Command::error(ResponseCode::QUERY_NOT_FOUND, "nothing").into(),
+        }
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_read_ends_the_waiting_for_the_others() {
+        runtime::current_thread().unwrap().block_on(async {
+            let serve = processor_fn(|request| half_a_broker(&request));
+            let router = Router::new().fallback(serve, Lane::inline());
+            let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
+            let address = server.local_addr().to_string();
+            let line = ["rocketwire", "consume", "-n", &address, "-t", "T", "-g", "g", "--timeout", "1h"];
+            let crate::commands::Command::Consume(args) = args::Cli::parse_from(line).command else {
+                panic!("it is consume")
+            };
+            let client = args.cluster.client(args.encoding).unwrap();
+            let consumed = tokio::time::timeout(Duration::from_secs(30), consume(&args, &client)).await;
+            let error = consumed.expect("it does not wait for ever").unwrap_err();
+            assert!(error.to_string().contains("no group"), "{error}");
+            client.close(Duration::from_secs(1)).await;
         });
     }
 }
