@@ -36,7 +36,10 @@ impl Log {
     /// Deletes closed segments from the oldest on.
     fn delete_while(&self, is_due: impl Fn(&ClosedSegment) -> bool) -> Result<Retained, DeleteError> {
         let closed = self.segments.closed();
-        let due = closed.iter().take_while(|segment| is_due(segment)).count();
+        // The writer closes segments in the middle of a group, before the index knows what is in them: where their
+        // queues end could not be noted yet.
+        let published = self.progress.published();
+        let due = closed.iter().take_while(|segment| segment.end <= published && is_due(segment)).count();
         let Some(last) = due.checked_sub(1).and_then(|last| closed.get(last)) else {
             return Ok(Retained::default());
         };

@@ -119,7 +119,6 @@ impl<C> Default for InFlight<C> {
 struct Counter {
     name: Arc<QueueName>,
     next: i64,
-    is_deleting: bool,
 }
 
 /// The group that is being filled, and the counters that fill it. Behind one short lock.
@@ -127,6 +126,8 @@ struct Counter {
 pub(crate) struct Pending<C> {
     group: Group<C>,
     counters: Vec<Counter>,
+    /// The topic that is being deleted. Not a mark on its counters: a queue may be made known meanwhile.
+    deleting: Option<String>,
     /// Set for good: poisoned or closed.
     refusal: Option<AppendError>,
 }
@@ -135,12 +136,12 @@ impl<C: Completion> Pending<C> {
     /// Goes on at `start` of the log.
     pub(crate) fn new(start: u64, last_timestamp: i64) -> Self {
         let group = Group { start, last_timestamp, ..Group::default() };
-        Self { group, counters: Vec::new(), refusal: None }
+        Self { group, counters: Vec::new(), deleting: None, refusal: None }
     }
 
     /// Makes the next queue known; its id is the number of those before it.
     pub(crate) fn add_queue(&mut self, name: Arc<QueueName>, next: i64) {
-        self.counters.push(Counter { name, next, is_deleting: false });
+        self.counters.push(Counter { name, next });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -237,16 +238,14 @@ impl<C: Completion> Pending<C> {
 
     /// Refuses appends to this topic until [`Pending::deleted`]; the log offset where its new life can begin.
     pub(crate) fn delete(&mut self, topic: &str) -> u64 {
-        self.counters.iter_mut().filter(|counter| &*counter.name.topic == topic).for_each(|counter| {
-            counter.is_deleting = true;
-        });
+        self.deleting = Some(topic.to_owned());
         self.end()
     }
 
     /// The topic's queues begin at 0 again.
     pub(crate) fn deleted(&mut self, topic: &str) {
+        self.deleting = None;
         self.counters.iter_mut().filter(|counter| &*counter.name.topic == topic).for_each(|counter| {
-            counter.is_deleting = false;
             counter.next = 0;
         });
     }
@@ -264,7 +263,7 @@ impl<C: Completion> Pending<C> {
         let Some(counter) = self.counters.get(append.queue.index()) else {
             return Err(AppendError::Malformed { reason: "the queue is not known" });
         };
-        if counter.is_deleting {
+        if self.deleting.as_deref() == Some(&*counter.name.topic) {
             return Err(AppendError::Deleting { topic: counter.name.topic.clone() });
         }
         // Recovery puts a record where its own fields say, so they must say the same as the caller.
