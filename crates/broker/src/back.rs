@@ -49,7 +49,8 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
         return Err(refuse(ResponseCode::SYSTEM_ERROR, format!("topic[{}] not exist", topic.name())));
     };
     let mut bytes = Vec::with_capacity(original.raw().len() + 256);
-    encode_again(&original, topic.name(), queue_id, &properties, original.reconsume_times() + 1, &mut bytes)?;
+    let times = original.reconsume_times().saturating_add(1);
+    encode_again(&original, topic.name(), queue_id, &properties, times, &mut bytes)?;
     let shared = Arc::clone(shared);
     Ok(Plan::TakeOver(Box::new(move |_, responder| {
         let append = Append { queue, records: &bytes, wait: Wait::Write };
@@ -77,7 +78,8 @@ fn fate(reconsume_times: i32, limit: i32, delay_level: i32) -> Fate {
     if reconsume_times >= limit || delay_level < 0 {
         Fate::DeadLetter
     } else if delay_level == 0 {
-        Fate::Retry(3 + reconsume_times)
+        // How often it was consumed is what its producer said: any number.
+        Fate::Retry(reconsume_times.saturating_add(3).max(1))
     } else {
         Fate::Retry(delay_level)
     }
@@ -174,5 +176,7 @@ mod tests {
         assert_eq!(fate(0, 16, 5), Fate::Retry(5));
         assert_eq!(fate(0, 16, -1), Fate::DeadLetter);
         assert_eq!(fate(0, -1, 0), Fate::DeadLetter);
+        assert_eq!(fate(i32::MAX - 1, i32::MAX, 0), Fate::Retry(i32::MAX));
+        assert_eq!(fate(i32::MIN, 16, 0), Fate::Retry(1));
     }
 }
