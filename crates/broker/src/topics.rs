@@ -194,6 +194,9 @@ impl<Q: Copy> Topics<Q> {
         let removed = self.table.remove(name);
         if removed.is_some() {
             bump(&mut self.version, now_ms);
+            // Who created it is not kept. Without this, a broker whose clients come and go with their topics would
+            // refuse new ones for good.
+            self.auto_created = self.auto_created.saturating_sub(1);
         }
         removed
     }
@@ -345,6 +348,17 @@ mod tests {
         assert!(topics.templated(&"T".into(), template("plain", 4)).is_none(), "it has no inherit bit");
         let retry = topics.templated(&"%RETRY%g".into(), template("plain", 4)).unwrap();
         assert_eq!((retry.read_queue_nums, retry.perm), (1, 6));
+    }
+
+    #[test]
+    fn a_deleted_topic_makes_room_for_another() {
+        let mut topics = topics(true);
+        for round in 0..3 {
+            let name = format!("T{round}").into();
+            let config = topics.templated(&name, template(TBW102, 4)).unwrap();
+            topics.auto_create(config, 1, queue).unwrap();
+            topics.remove(&name, 1).unwrap();
+        }
     }
 
     #[test]
