@@ -58,10 +58,22 @@ impl Tables {
     pub(crate) fn save_changed(&self, shared: &Shared) -> Result<(), TableError> {
         let changes = shared.offsets().changes();
         lock(&self.offsets).write(Some(changes), || shared.offsets().snapshot())?;
-        let changes = shared.delays().changes();
-        lock(&self.delays).write(Some(changes), || shared.delays().snapshot())?;
-        let changes = shared.transactions().changes();
-        lock(&self.transactions).write(Some(changes), || shared.transactions().snapshot())
+        // What these two call done is in the log, but not always flushed: a delivered message, a committed one. They
+        // must not be durable before it, or a power cut would leave the one without the other.
+        let (delay_changes, delays) = {
+            let delays = shared.delays();
+            (delays.changes(), delays.snapshot())
+        };
+        let (transaction_changes, transactions) = {
+            let transactions = shared.transactions();
+            (transactions.changes(), transactions.snapshot())
+        };
+        if let Err(error) = shared.store.flush() {
+            tracing::warn!(%error, "the progress of delays and transactions is not saved: it might be ahead of the log");
+            return Ok(());
+        }
+        lock(&self.delays).write(Some(delay_changes), || delays)?;
+        lock(&self.transactions).write(Some(transaction_changes), || transactions)
     }
 
     /// Saves everything.
