@@ -23,14 +23,32 @@ const RETENTION: Duration = Duration::from_secs(60);
 const DELIVERIES: usize = 32;
 
 /// Runs until it is aborted.
+///
+/// Two loops, since a stuck disk stops the one that waits for it: those who wait for that disk must still be answered.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut due = Due::new(shared.now());
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tokio::join!(by_the_clock(&shared), on_the_disk(&shared));
+}
+
+async fn by_the_clock(shared: &Arc<Shared>) {
+    let (mut due, mut ticks) = (Due::new(shared.now()), ticks());
     loop {
         ticks.tick().await;
-        tick(&shared, &mut due).await;
+        tick(shared, &mut due);
     }
+}
+
+async fn on_the_disk(shared: &Arc<Shared>) {
+    let (mut due, mut ticks) = (Due::new(shared.now()), ticks());
+    loop {
+        ticks.tick().await;
+        disk_tick(shared, &mut due).await;
+    }
+}
+
+fn ticks() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }
 
 /// When each kind of work was done last.
@@ -58,12 +76,9 @@ fn is_due(last: &mut Duration, now: Duration, every: Duration) -> bool {
     is_due
 }
 
-async fn tick(shared: &Arc<Shared>, due: &mut Due) {
+/// Nothing here waits for the disk.
+fn tick(shared: &Arc<Shared>, due: &mut Due) {
     let now = shared.now();
-    let options = &shared.options;
-    if !due_levels(shared, shared.now_ms()).is_empty() {
-        on_disk(shared, deliver_due).await;
-    }
     shared.store.expire_waits();
     if is_due(&mut due.deadlines, now, DEADLINES) {
         pull::sweep_deadlines(shared);
@@ -72,11 +87,19 @@ async fn tick(shared: &Arc<Shared>, due: &mut Due) {
         pull::sweep_grown(shared);
     }
     if is_due(&mut due.clients, now, CLIENTS) {
-        let changes = shared.clients().expire(now, options.client_expiry);
+        let changes = shared.clients().expire(now, shared.options.client_expiry);
         shared.notify(changes);
         shared.locks().expire(now);
         let reading = shared.statistics.reading();
         shared.history().note(shared.now_ms(), reading);
+    }
+}
+
+async fn disk_tick(shared: &Arc<Shared>, due: &mut Due) {
+    let now = shared.now();
+    let options = &shared.options;
+    if !due_levels(shared, shared.now_ms()).is_empty() {
+        on_disk(shared, deliver_due).await;
     }
     if is_due(&mut due.transactions, now, options.transaction_check_interval)
         && shared.transactions().len() > 0
