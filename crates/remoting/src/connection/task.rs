@@ -73,8 +73,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         match poll_fn(|cx| task.turn(alarm.as_mut(), cx)).await {
             Turn::Worked => tokio::task::yield_now().await,
             Turn::Look => {
-                // Others of this core first, be they of another process.
-                std::thread::yield_now();
+                shared.looker().yield_now();
                 tokio::task::yield_now().await;
             }
             Turn::Close(cause) => break Arc::new(cause),

@@ -15,6 +15,12 @@ use crate::storage::write_all_at;
 const DISK_CHECK: Duration = Duration::from_secs(1);
 /// The same while it is full.
 const FULL_CHECK: Duration = Duration::from_millis(100);
+/// A yield that takes this long went to somebody else's work; a thread that sleeps is woken sooner than one that
+/// yields gets its turn again.
+const SLOW_YIELD: Duration = Duration::from_micros(100);
+/// How long looking rests then, at first; twice as long each time it happens again.
+const REST: Duration = Duration::from_millis(20);
+const LONGEST_REST: Duration = Duration::from_millis(640);
 /// Closed segments that may wait for their index file; then the writer makes them itself.
 const MAX_UNSEALED: usize = 4;
 
@@ -32,6 +38,9 @@ pub(crate) struct Writer<C> {
     /// Store time of the last record that was written.
     last_timestamp: i64,
     next_disk_check: Duration,
+    /// No looking before this: the machine is busy with something else.
+    rest_until: Duration,
+    rest: Duration,
     /// Bytes written since the last look at the disk.
     unchecked: u64,
 }
@@ -53,6 +62,8 @@ impl<C: Completion> Writer<C> {
             length,
             last_timestamp,
             next_disk_check: Duration::ZERO,
+            rest_until: Duration::ZERO,
+            rest: REST,
             unchecked: 0,
         }
     }
@@ -107,20 +118,34 @@ impl<C: Completion> Writer<C> {
     }
 
     /// Looks for work for a while, because waking a sleeping thread costs more than it.
-    fn look(&self) -> bool {
+    fn look(&mut self) -> bool {
         let budget = self.log.options.look;
         if budget.is_zero() {
             return false;
         }
         let start = self.log.clock.monotonic();
+        if start < self.rest_until {
+            return false;
+        }
+        let mut last = start;
         while !self.shared.has_work.load(Ordering::Relaxed) {
             // A clock that is turned by hand never uses up the budget.
             if self.shared.is_stopping.load(Ordering::Relaxed) {
                 return false;
             }
-            if self.log.clock.monotonic().saturating_sub(start) >= budget {
+            let now = self.log.clock.monotonic();
+            if now.saturating_sub(last) > SLOW_YIELD {
+                self.rest_until = now + self.rest;
+                self.rest = (self.rest * 2).min(LONGEST_REST);
                 return false;
             }
+            if now.saturating_sub(start) >= budget {
+                return false;
+            }
+            if now > last {
+                self.rest = REST;
+            }
+            last = now;
             std::thread::yield_now();
         }
         true
