@@ -12,5 +12,6 @@ mod pull;
 mod relay;
 mod restart;
 mod send;
+mod stuck_disk;
 mod support;
 mod transaction;
