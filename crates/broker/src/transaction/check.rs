@@ -36,7 +36,7 @@ pub(crate) fn check_due(shared: &Arc<Shared>) {
         };
         let Some(half) = half else {
             // Retention has deleted it.
-            shared.transactions().claim(offset);
+            shared.transactions().forget(offset);
             continue;
         };
         let is_given_up =

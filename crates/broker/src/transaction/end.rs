@@ -116,7 +116,10 @@ pub(super) fn conclude(
                 slot.run(move || write_op(&shared, offset, pending, responder));
             }
             // Without an op record it may be delivered again after a restart; it is not pending now.
-            None => answer(responder, Command::response(ResponseCode::SUCCESS)),
+            None => {
+                on_thread.transactions().forget(offset);
+                answer(responder, Command::response(ResponseCode::SUCCESS));
+            }
         },
         Err(error) => {
             on_thread.transactions().put_back(offset, pending);
@@ -128,10 +131,12 @@ pub(super) fn conclude(
 
 fn write_op(shared: &Arc<Shared>, offset: i64, pending: Pending, responder: Option<Responder>) {
     let Some(bytes) = op_record(shared, offset) else {
+        shared.transactions().forget(offset);
         answer(responder, Command::response(ResponseCode::SUCCESS));
         return;
     };
     let Some(queue) = shared.topic(TRANS_OP_HALF_TOPIC).and_then(|topic| topic.queue(0)) else {
+        shared.transactions().forget(offset);
         answer(responder, Command::error(ResponseCode::SYSTEM_ERROR, "the op topic is gone"));
         return;
     };
@@ -139,7 +144,7 @@ fn write_op(shared: &Arc<Shared>, offset: i64, pending: Pending, responder: Opti
     let on_thread = Arc::clone(shared);
     let done = Stored::Call(Box::new(move |result| match result {
         Ok(appended) => {
-            on_thread.transactions().done(appended.queue_offset + 1);
+            on_thread.transactions().done(offset, appended.queue_offset + 1);
             answer(responder, Command::response(ResponseCode::SUCCESS));
         }
         Err(error) => {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug)]
 pub(crate) struct Transactions {
     pending: BTreeMap<i64, Pending>,
+    /// `op_from` of half messages whose verdict is on its way to the log. A restart must find them: the verdict may
+    /// not arrive there.
+    claimed: BTreeMap<i64, i64>,
     limit: usize,
     /// The end of the half queue, and of the op queue, as far as known.
     half_end: i64,
@@ -44,7 +47,14 @@ pub(crate) struct TransactionSnapshot {
 impl Transactions {
     /// An empty table of at most `limit` half messages.
     pub(crate) fn new(limit: usize) -> Transactions {
-        Transactions { pending: BTreeMap::new(), limit, half_end: 0, op_end: 0, changes: 0 }
+        Transactions {
+            pending: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            limit,
+            half_end: 0,
+            op_end: 0,
+            changes: 0,
+        }
     }
 
     /// Whether no more half messages are taken.
@@ -76,19 +86,30 @@ impl Transactions {
         self.changes += 1;
     }
 
-    /// Takes a half message for its verdict. `None`: it has one, or was never there.
+    /// Takes a half message for its verdict; [`put_back`](Self::put_back), [`done`](Self::done) or
+    /// [`forget`](Self::forget) must follow. `None`: it has one, or was never there.
     pub(crate) fn claim(&mut self, half_offset: i64) -> Option<Pending> {
-        self.pending.remove(&half_offset)
+        let pending = self.pending.remove(&half_offset)?;
+        self.claimed.insert(half_offset, pending.op_from);
+        Some(pending)
     }
 
     /// The verdict could not be stored: the half message waits again.
     pub(crate) fn put_back(&mut self, half_offset: i64, pending: Pending) {
+        self.claimed.remove(&half_offset);
         self.pending.insert(half_offset, pending);
     }
 
-    /// A verdict is in the op queue, whose end is now `op_end`.
-    pub(crate) fn done(&mut self, op_end: i64) {
+    /// The verdict is in the op queue, whose end is now `op_end`.
+    pub(crate) fn done(&mut self, half_offset: i64, op_end: i64) {
         self.op_end = self.op_end.max(op_end);
+        self.forget(half_offset);
+    }
+
+    /// The half message needs no verdict in the op queue.
+    pub(crate) fn forget(&mut self, half_offset: i64) {
+        self.pending.remove(&half_offset);
+        self.claimed.remove(&half_offset);
         self.changes += 1;
     }
 
@@ -119,10 +140,11 @@ impl Transactions {
 
     /// What is kept over a restart.
     pub(crate) fn snapshot(&self) -> TransactionSnapshot {
-        match self.pending.first_key_value() {
-            Some((half_from, first)) => TransactionSnapshot { half_from: *half_from, op_from: first.op_from },
-            None => TransactionSnapshot { half_from: self.half_end, op_from: self.op_end },
-        }
+        let pending = self.pending.first_key_value().map(|(offset, pending)| (*offset, pending.op_from));
+        let claimed = self.claimed.first_key_value().map(|(offset, op_from)| (*offset, *op_from));
+        let first = pending.into_iter().chain(claimed).min();
+        let (half_from, op_from) = first.unwrap_or((self.half_end, self.op_end));
+        TransactionSnapshot { half_from, op_from }
     }
 
     /// Sets where both queues were read up to.
@@ -187,13 +209,33 @@ mod tests {
             table.prepared(&appended(offset), "g".into(), 1_000);
         }
         table.claim(0);
-        table.done(1);
+        table.done(0, 1);
         table.prepared(&appended(3), "g".into(), 1_000);
         assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 1, op_from: 0 });
         for offset in 1..4 {
             table.claim(offset);
-            table.done(offset + 1);
+            table.done(offset, offset + 1);
         }
         assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 4, op_from: 4 });
+    }
+
+    #[test]
+    fn a_half_message_is_read_again_until_its_verdict_is_stored() {
+        let mut table = Transactions::new(10);
+        for offset in 0..2 {
+            table.prepared(&appended(offset), "g".into(), 1_000);
+        }
+        // The first is on its way to the log when the snapshot is taken, and a kill can follow.
+        let first = table.claim(0).unwrap();
+        table.claim(1);
+        table.done(1, 1);
+        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 0, op_from: 0 });
+        table.put_back(0, first);
+        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 0, op_from: 0 });
+        table.claim(0);
+        let before = table.changes();
+        table.forget(0);
+        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 2, op_from: 1 });
+        assert_ne!(table.changes(), before, "it is to be saved");
     }
 }
