@@ -23,5 +23,5 @@ mod routes;
 mod server;
 
 pub use options::NameServerOptions;
-pub use routes::{LocalBroker, Registration, RouteTable, TooMany};
+pub use routes::{LocalBroker, RegisterError, Registration, RouteTable, TooMany};
 pub use server::NameServer;

@@ -17,6 +17,8 @@ pub struct NameServerOptions {
     pub max_topics: usize,
     /// How many brokers may be registered. Default 1,024.
     pub max_brokers: usize,
+    /// How many instances (broker ids) one broker may have. Default 64.
+    pub max_instances: usize,
     /// How many entries the KV configuration may have. Default 4,096.
     pub max_kv_entries: usize,
     /// The longest name and value of a KV entry in bytes. Default 64 KiB.
@@ -30,6 +32,7 @@ impl Default for NameServerOptions {
             order_message_enable: false,
             max_topics: 65_536,
             max_brokers: 1_024,
+            max_instances: 64,
             max_kv_entries: 4_096,
             max_kv_bytes: 64 << 10,
         }

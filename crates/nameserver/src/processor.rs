@@ -12,7 +12,7 @@ use rocketwire_protocol::{
 };
 use rocketwire_remoting::{Answer, Processor, Request};
 
-use crate::{Registration, TooMany, kv::KvError, server::Inner};
+use crate::{RegisterError, Registration, TooMany, kv::KvError, server::Inner};
 
 const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
 /// The largest registration after it was decompressed.
@@ -49,6 +49,18 @@ impl From<TooMany> for Refused {
         let remark =
             format!("register broker failed: the name server is full of {}; raise its bound", bound.0);
         Refused(ResponseCode::SYSTEM_ERROR, remark)
+    }
+}
+
+impl From<RegisterError> for Refused {
+    fn from(error: RegisterError) -> Refused {
+        match error {
+            RegisterError::TooMany(bound) => bound.into(),
+            RegisterError::Local => {
+                let remark = "register broker failed: a broker of this process has that name; choose another";
+                Refused(ResponseCode::SYSTEM_ERROR, remark.into())
+            }
+        }
     }
 }
 
@@ -109,7 +121,7 @@ impl NameServerProcessor {
             RequestCode::REGISTER_BROKER => self.register(request),
             RequestCode::UNREGISTER_BROKER => {
                 let header: UnRegisterBrokerRequestHeader = command.header()?;
-                self.0.routes_mut().unregister(&header.broker_name, header.broker_id);
+                self.0.routes_mut().unregister(&header.broker_name, header.broker_id)?;
                 Ok(success())
             }
             RequestCode::QUERY_DATA_VERSION => self.data_version(command),
@@ -328,11 +340,12 @@ impl NameServerProcessor {
     fn config(&self) -> String {
         let options = &self.0.options;
         format!(
-            "orderMessageEnable={}\nbrokerExpiry={}\nmaxTopics={}\nmaxBrokers={}\n",
+            "orderMessageEnable={}\nbrokerExpiry={}\nmaxTopics={}\nmaxBrokers={}\nmaxInstances={}\n",
             options.order_message_enable,
             options.broker_expiry.as_millis(),
             options.max_topics,
             options.max_brokers,
+            options.max_instances,
         )
     }
 }

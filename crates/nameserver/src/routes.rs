@@ -25,6 +25,7 @@ pub struct RouteTable {
     brokers: BTreeMap<ByteString, Broker>,
     max_topics: usize,
     max_brokers: usize,
+    max_instances: usize,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,12 @@ struct Instance {
     expiry: Option<Duration>,
     connection: Option<u64>,
     data_version: DataVersion,
+}
+
+impl Instance {
+    fn is_local(&self) -> bool {
+        self.expiry.is_none()
+    }
 }
 
 #[derive(Debug)]
@@ -113,10 +120,31 @@ pub struct Registration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooMany(pub &'static str);
 
+/// Why a broker elsewhere was not taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegisterError {
+    /// A bound was hit.
+    TooMany(TooMany),
+    /// A broker of this process has that name: nobody else can speak for it.
+    Local,
+}
+
+impl From<TooMany> for RegisterError {
+    fn from(bound: TooMany) -> RegisterError {
+        RegisterError::TooMany(bound)
+    }
+}
+
 impl RouteTable {
-    /// An empty table.
-    pub fn new(max_topics: usize, max_brokers: usize) -> RouteTable {
-        RouteTable { topics: BTreeMap::new(), brokers: BTreeMap::new(), max_topics, max_brokers }
+    /// An empty table of at most so many topics, brokers, and instances of one broker.
+    pub fn new(max_topics: usize, max_brokers: usize, max_instances: usize) -> RouteTable {
+        RouteTable {
+            topics: BTreeMap::new(),
+            brokers: BTreeMap::new(),
+            max_topics,
+            max_brokers,
+            max_instances,
+        }
     }
 
     /// Takes in a broker of this process. It never expires.
@@ -138,16 +166,18 @@ impl RouteTable {
     }
 
     /// Takes in a broker elsewhere, or hears of it again.
+    ///
+    /// # Errors
+    /// [`RegisterError::Local`] for the name of a broker of this process, which is left alone;
+    /// [`RegisterError::TooMany`] if a bound is hit.
     pub fn register(
         &mut self,
         registration: Registration,
         default_expiry: Duration,
         now: Instant,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), RegisterError> {
         let name = &registration.broker_name;
-        if self.brokers.len() >= self.max_brokers && !self.brokers.contains_key(name) {
-            return Err(TooMany("brokers"));
-        }
+        self.admit(&registration)?;
         let instance = Instance {
             address: Address::Fixed(registration.address.clone()),
             ha_server_addr: registration.ha_server_addr.clone(),
@@ -167,6 +197,23 @@ impl RouteTable {
             for topic in &registration.topics {
                 self.update_topic(name, topic)?;
             }
+        }
+        Ok(())
+    }
+
+    fn admit(&self, registration: &Registration) -> Result<(), RegisterError> {
+        let Some(broker) = self.brokers.get(&registration.broker_name) else {
+            let is_full = self.brokers.len() >= self.max_brokers;
+            return if is_full { Err(TooMany("brokers").into()) } else { Ok(()) };
+        };
+        if broker.instances.values().any(Instance::is_local) {
+            return Err(RegisterError::Local);
+        }
+        let is_other = |(id, known): &(&i64, &Instance)| {
+            **id != registration.broker_id && !known.address.is(&registration.address)
+        };
+        if broker.instances.iter().filter(is_other).count() >= self.max_instances {
+            return Err(TooMany("instances of one broker").into());
         }
         Ok(())
     }
@@ -215,11 +262,18 @@ impl RouteTable {
     }
 
     /// Forgets an instance of a broker (request 104).
-    pub fn unregister(&mut self, broker_name: &str, broker_id: i64) {
+    ///
+    /// # Errors
+    /// [`RegisterError::Local`] for a broker of this process, which stays.
+    pub fn unregister(&mut self, broker_name: &str, broker_id: i64) -> Result<(), RegisterError> {
         if let Some(broker) = self.brokers.get_mut(broker_name) {
+            if broker.instances.get(&broker_id).is_some_and(Instance::is_local) {
+                return Err(RegisterError::Local);
+            }
             broker.instances.remove(&broker_id);
         }
         self.clean_up();
+        Ok(())
     }
 
     /// Forgets brokers that spoke over a connection that closed.
@@ -394,7 +448,7 @@ mod tests {
     }
 
     fn table() -> RouteTable {
-        RouteTable::new(100, 10)
+        RouteTable::new(100, 10, 3)
     }
 
     fn topic(name: &str) -> TopicConfig {
@@ -492,7 +546,7 @@ mod tests {
         let route = table.route("T", asked_at()).unwrap();
         assert_eq!(route.broker_datas[0].broker_addrs.len(), 2);
         assert_eq!(table.master("a", asked_at()).unwrap().0, "a:10911");
-        table.unregister("a", 0);
+        table.unregister("a", 0).unwrap();
         let route = table.route("T", asked_at()).unwrap();
         assert!(!route.broker_datas[0].broker_addrs.contains_key(&0));
         assert!(table.master("a", asked_at()).is_none());
@@ -534,10 +588,43 @@ mod tests {
     #[test]
     fn the_table_is_bounded() {
         let now = Instant::now();
-        let mut table = RouteTable::new(1, 1);
+        let mut table = RouteTable::new(1, 1, 2);
         table.register(broker("a", 0, &["T"]), EXPIRY, now).unwrap();
-        assert_eq!(table.register(broker("b", 0, &[]), EXPIRY, now), Err(TooMany("brokers")));
+        assert_eq!(table.register(broker("b", 0, &[]), EXPIRY, now), Err(TooMany("brokers").into()));
         assert_eq!(table.update_topic(&"a".into(), &topic("U")), Err(TooMany("topics")));
         assert_eq!(table.update_topic(&"a".into(), &topic("T")), Ok(()));
+        table.register(broker("a", 1, &[]), EXPIRY, now).unwrap();
+        let third = table.register(broker("a", 2, &[]), EXPIRY, now);
+        assert_eq!(third, Err(TooMany("instances of one broker").into()));
+        table.register(broker("a", 1, &[]), EXPIRY, now).unwrap();
+        // It was instance 1 until now: it takes no more room than before.
+        let mut moved = broker("a", 1, &[]);
+        moved.broker_id = 2;
+        table.register(moved, EXPIRY, now).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_speaks_for_a_local_broker() {
+        let now = Instant::now();
+        let mut table = table();
+        let local = LocalBroker {
+            cluster: "c".into(),
+            name: "a".into(),
+            advertised: Some("a:10911".into()),
+            port: None,
+        };
+        table.register_local(&local, now);
+        table.update_topic(&"a".into(), &topic("T")).unwrap();
+        let before = table.route("T", asked_at());
+        for id in [0, 1] {
+            let mut forged = broker("a", id, &["T", "U"]);
+            forged.cluster = "other".into();
+            forged.address = "a:10911".into();
+            assert_eq!(table.register(forged, EXPIRY, now), Err(RegisterError::Local), "{id}");
+        }
+        assert_eq!(table.unregister("a", 0), Err(RegisterError::Local));
+        assert_eq!(table.unregister("a", 1), Ok(()), "there is no such instance");
+        assert_eq!(table.route("T", asked_at()), before);
+        assert!(table.route("U", asked_at()).is_none());
     }
 }

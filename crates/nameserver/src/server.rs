@@ -27,8 +27,9 @@ pub(crate) struct Inner {
 impl NameServer {
     /// A name server that knows nobody.
     pub fn new(options: NameServerOptions) -> NameServer {
+        let routes = RouteTable::new(options.max_topics, options.max_brokers, options.max_instances);
         NameServer(Arc::new(Inner {
-            routes: RwLock::new(RouteTable::new(options.max_topics, options.max_brokers)),
+            routes: RwLock::new(routes),
             kv: Mutex::new(KvConfig::new(options.max_kv_entries, options.max_kv_bytes)),
             swept: Mutex::new(Instant::now()),
             options,

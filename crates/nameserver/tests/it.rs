@@ -260,6 +260,32 @@ async fn a_broker_learns_whether_its_topics_are_known() {
 }
 
 #[tokio::test]
+async fn the_broker_of_this_process_is_not_replaced_or_removed() {
+    let node = start().await;
+    node.name_server.register_local(&LocalBroker {
+        cluster: "c".into(),
+        name: "broker-a".into(),
+        advertised: None,
+        port: None,
+    });
+    node.name_server.update_local_topic("broker-a", &TopicConfig::new("T", 4, 4));
+    let client = node.client();
+    let before = client.ok(route("T")).await.body;
+    let body = body::encode(&topics(&["T"]));
+    let refused = client.call(Command::of(&registration("broker-a")).with_body(body)).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.remark.unwrap().starts_with("register broker failed"));
+    let leave = UnRegisterBrokerRequestHeader {
+        broker_name: "broker-a".into(),
+        broker_addr: "x:1".into(),
+        cluster_name: "c".into(),
+        ..Default::default()
+    };
+    assert_eq!(client.call(Command::of(&leave)).await.code, 1);
+    assert_eq!(client.ok(route("T")).await.body, before);
+}
+
+#[tokio::test]
 async fn nothing_is_registered_without_a_name_and_nothing_is_set_remotely() {
     let node = start().await;
     let client = node.client();
