@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crate::error::ReadError;
 use crate::log::{Log, Piece};
 use crate::queue::{Bounds, Entry, QueueId, Source};
-use crate::record::Record;
+use crate::record::{Head, Record};
 
 /// How much one read may look at and give back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,36 +163,40 @@ impl Log {
         }
     }
 
-    /// The queue and offset that the bytes at this place claim.
+    /// The queue and offset that the bytes at this place claim. They may be anything, so their own lengths do not
+    /// decide how much is read.
     fn named_at(&self, physical: u64) -> Result<Option<(QueueId, i64)>, ReadError> {
         let written = self.progress.written();
         if physical < self.segments.start() || physical >= written {
             return Ok(None);
         }
-        let probe = Entry { physical, size: 1, frame_distance: 0, tags_code: 0 };
-        let bytes = match self.tail.piece_of(&probe) {
-            Some(piece) => piece.slice(physical, piece.end()).unwrap_or_default(),
-            None => self.raw_record(physical, written)?,
-        };
-        let Ok(record) = Record::parse(&bytes) else { return Ok(None) };
-        let Ok(topic) = std::str::from_utf8(record.topic()) else { return Ok(None) };
-        Ok(self.registry().find(topic, record.queue_id()).map(|queue| (queue, record.queue_offset())))
+        let Some(head) = Head::parse(&self.raw(physical, Head::SIZE, written)?) else { return Ok(None) };
+        let topic = self.raw(physical.saturating_add(head.topic_at), Head::TOPIC_SIZE, written)?;
+        let Some(topic) = head.topic(&topic) else { return Ok(None) };
+        Ok(self.registry().find(topic, head.queue_id).map(|queue| (queue, head.queue_offset)))
     }
 
-    /// Bytes of the size that a record at this place would have; not checked.
-    fn raw_record(&self, physical: u64, written: u64) -> Result<Bytes, ReadError> {
+    /// Bytes of the log from this place on, not checked: `size`, or fewer where a piece or segment ends.
+    fn raw(&self, physical: u64, size: usize, written: u64) -> Result<Bytes, ReadError> {
+        if physical >= written {
+            return Ok(Bytes::new());
+        }
+        let probe = Entry { physical, size: 1, frame_distance: 0, tags_code: 0 };
+        if let Some(piece) = self.tail.piece_of(&probe) {
+            let end = physical.saturating_add(size as u64).min(piece.end());
+            return Ok(piece.slice(physical, end).unwrap_or_default());
+        }
         let segment = match self.segments.find(physical, &*self.storage) {
             Err(error) if error.is_not_found() => return Ok(Bytes::new()),
             found => found?,
         };
-        let position = physical - segment.start;
         let available = segment.end.unwrap_or(written).saturating_sub(physical);
-        let read = |size: u64| {
-            crate::storage::read_range(&*segment.file, position, size.min(available) as usize)
-                .map_err(ReadError::io(&segment.path))
-        };
-        let size = crate::octets::u32_at(&read(4)?, 0).unwrap_or_default();
-        if u64::from(size) > available { Ok(Bytes::new()) } else { Ok(read(u64::from(size))?.into()) }
+        let read = crate::storage::read_range(
+            &*segment.file,
+            physical - segment.start,
+            available.min(size as u64) as usize,
+        );
+        read.map(Bytes::from).map_err(ReadError::io(&segment.path))
     }
 
     /// Store time of the record at this offset.

@@ -74,16 +74,63 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The fields of variable length behind the body: topic and properties.
-fn tail(bytes: &[u8], magic: i32, sys_flag: SysFlag) -> Option<(&[u8], &[u8])> {
+/// The first bytes of what may be a record: enough to find its topic without its body. Only the magic number is
+/// checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    magic: i32,
+    pub(crate) queue_id: u32,
+    pub(crate) queue_offset: i64,
+    /// Where behind the begin of the record its topic is.
+    pub(crate) topic_at: u64,
+}
+
+impl Head {
+    /// The longest head.
+    pub(crate) const SIZE: usize = BORN_HOST + 20 + 8 + 20 + 4 + 8 + 4;
+    /// The longest topic with its length.
+    pub(crate) const TOPIC_SIZE: usize = 2 + u16::MAX as usize;
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let magic = u32_at(bytes, 4)?.cast_signed();
+        if magic != MAGIC_V1 && magic != MAGIC_V2 {
+            return None;
+        }
+        let sys_flag = SysFlag(u32_at(bytes, SYS_FLAG)?.cast_signed());
+        Some(Self {
+            magic,
+            queue_id: u32_at(bytes, QUEUE_ID)?,
+            queue_offset: i64_at(bytes, QUEUE_OFFSET)?,
+            topic_at: topic_at(bytes, sys_flag)? as u64,
+        })
+    }
+
+    /// The topic, of the bytes at [`Head::topic_at`].
+    pub(crate) fn topic<'a>(&self, bytes: &'a [u8]) -> Option<&'a str> {
+        let (size, at) = topic_size(bytes, 0, self.magic)?;
+        std::str::from_utf8(bytes.get(at..at + size)?).ok()
+    }
+}
+
+/// Where the topic's length is: behind the body.
+fn topic_at(bytes: &[u8], sys_flag: SysFlag) -> Option<usize> {
     let store_host = if sys_flag.has(SysFlag::STORE_HOST_V6) { 20 } else { 8 };
     let body = store_timestamp_at(sys_flag) + 8 + store_host + 4 + 8;
-    let topic = body.checked_add(4)?.checked_add(u32_at(bytes, body)? as usize)?;
-    let (topic_size, topic) = if magic == MAGIC_V1 {
-        (usize::from(*bytes.get(topic)?), topic + 1)
+    body.checked_add(4)?.checked_add(u32_at(bytes, body)? as usize)
+}
+
+/// The topic's length, and where the topic is.
+fn topic_size(bytes: &[u8], at: usize, magic: i32) -> Option<(usize, usize)> {
+    if magic == MAGIC_V1 {
+        Some((usize::from(*bytes.get(at)?), at + 1))
     } else {
-        (usize::from(u16_at(bytes, topic)?), topic + 2)
-    };
+        Some((usize::from(u16_at(bytes, at)?), at + 2))
+    }
+}
+
+/// The fields of variable length behind the body: topic and properties.
+fn tail(bytes: &[u8], magic: i32, sys_flag: SysFlag) -> Option<(&[u8], &[u8])> {
+    let (topic_size, topic) = topic_size(bytes, topic_at(bytes, sys_flag)?, magic)?;
     let properties = topic + topic_size;
     let properties_size = usize::from(u16_at(bytes, properties)?);
     let end = properties + 2 + properties_size;

@@ -3,6 +3,7 @@
 
 mod append;
 mod damage;
+mod forged;
 mod meanwhile;
 mod model;
 mod power;
