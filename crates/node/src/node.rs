@@ -97,11 +97,19 @@ impl Node {
     /// acknowledged is stored.
     ///
     /// # Cancel safety
-    /// Dropped half-way, the rest happens as if the node had been dropped.
+    /// Dropped half-way, the rest happens in the background, as far as the runtime lives on for that.
     pub async fn shutdown(mut self, grace: Duration) -> Result<(), NodeError> {
-        let Some(Running { server, vip, runtimes }) = self.running.take() else {
+        let Some(running) = self.running.take() else {
             return Ok(());
         };
+        let stopping = tokio::spawn(running.stop(self.broker.clone(), grace));
+        stopping.await.map_err(|_| NodeError::Panicked("stopping"))?
+    }
+}
+
+impl Running {
+    async fn stop(self, broker: Broker, grace: Duration) -> Result<(), NodeError> {
+        let Running { server, vip, runtimes } = self;
         server.go_away();
         if let Some(vip) = vip {
             vip.stop().await;
@@ -113,7 +121,7 @@ impl Node {
             }
         };
         // At the same time: parked pulls are answered by the broker, and the server waits for those answers.
-        let (quiet, closed) = tokio::join!(drained, self.broker.shutdown());
+        let (quiet, closed) = tokio::join!(drained, broker.shutdown());
         if !quiet {
             tracing::warn!("some requests were still in work after {grace:?} and got no answer");
         }

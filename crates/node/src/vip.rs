@@ -24,9 +24,15 @@ impl Vip {
         Ok(Vip(tokio::spawn(accept(listener, Arc::downgrade(server)))))
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.0.abort();
-        let _ = self.0.await;
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for Vip {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -182,11 +182,38 @@ async fn the_vip_port_is_served_by_the_same_broker() {
     assert!(matches!(error, NodeError::Options(_)), "{error}");
 }
 
-/// On the first two ports that happen to be free.
+#[tokio::test]
+async fn a_shutdown_that_is_given_up_still_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = vip_port_of(Node::builder().data_dir(folder.path())).await;
+    let given_up = tokio::time::timeout(Duration::ZERO, node.shutdown(GRACE)).await;
+    assert!(given_up.is_err(), "it waits for other tasks, which had no turn");
+    start_when_free(folder.path()).await.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_node_leaves_the_vip_port() {
+    let node = with_vip_port().await;
+    let mut vip = node.addr();
+    vip.set_port(vip.port() - 2);
+    drop(node);
+    let left = async {
+        while TcpListener::bind(vip).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("nobody listens there any more");
+}
+
 async fn with_vip_port() -> Node {
+    vip_port_of(Node::builder()).await
+}
+
+/// On the first two ports that happen to be free.
+async fn vip_port_of(builder: NodeBuilder) -> Node {
     loop {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        match Node::builder().port(free).vip_port(true).start().await {
+        match builder.clone().port(free).vip_port(true).start().await {
             Ok(node) => return node,
             Err(NodeError::Bind(_)) => {}
             Err(error) => panic!("{error}"),
