@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -318,7 +319,19 @@ impl<C: Completion> Writer<C> {
         {
             is_full = self.log.disk.refresh(&*self.log.storage, &self.log.paths);
         }
+        self.check_name();
         self.next_disk_check = now + if is_full { FULL_CHECK } else { DISK_CHECK };
         self.unchecked = 0;
+    }
+
+    /// A file without a name takes writes and flushes as before, and nobody ever finds them again.
+    fn check_name(&self) {
+        let path = &self.segment.path;
+        let opened = self.log.storage.open(path);
+        if self.log.poison.get().is_none() && opened.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            let text =
+                format!("{} is gone: the folder was deleted or moved under the open store", path.display());
+            self.log.fail(Failure { text: text.into() });
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rocketwire_store::{
     AppendError, Arrival, Bounds, Drive, Events, Flush, MemoryStorage, OnFull, OpenError, ReadLimits,
-    ReadStatus, RealStorage, StoreOptions, SystemClock, Wait,
+    ReadStatus, RealStorage, Storage, StoreOptions, SystemClock, Wait,
 };
 use rocketwire_testkit::{Fault, ManualClock, SimulatedDisk};
 
@@ -320,6 +320,24 @@ fn a_failed_flush_poisons_for_good_and_reads_go_on() {
     assert_eq!(told.0.lock().unwrap().len(), 1);
     assert!(log.is_poisoned());
     assert_eq!(log.bodies("orders", 0), ["good"]);
+}
+
+#[test]
+fn a_folder_that_is_deleted_under_the_store_takes_no_more() {
+    let storage = MemoryStorage::new();
+    let clock = Arc::new(ManualClock::new(1));
+    let (log, _) = open(Arc::new(storage.clone()), clock.clone(), Arc::new(()), options(|_| {})).unwrap();
+    log.put(Message::new("orders", 0, "good")).unwrap();
+    storage.remove(Path::new("/store/log/00000000000000000000")).unwrap();
+    clock.advance(Duration::from_secs(1));
+    match log.put(Message::new("orders", 0, "into nothing")) {
+        Err(AppendError::Io { error }) => {
+            assert!(error.contains("/store/log/00000000000000000000 is gone"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(log.is_poisoned());
+    assert!(matches!(log.put(Message::new("orders", 0, "late")), Err(AppendError::Poisoned { .. })));
 }
 
 #[test]
