@@ -85,7 +85,7 @@ pub use rocketwire_protocol::{
     body::{MessageModel, MessageQueue},
     message::{CompressionType, Message, MessageError, MessageExt},
 };
-pub use rocketwire_remoting::{RpcError, RpcErrorKind};
+pub use rocketwire_remoting::{Network, RpcError, RpcErrorKind, SocksProxy};
 pub use select::queue_by_hash;
 pub use subscription::FilterExpression;
 pub use validate::Invalid;
