@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             // A record has its magic number behind its length, a batch item zeros.
             [_, _, _, _, 0xda, 0xa3, 0x20, ..] => {
                 seed("record", body)?;
+                seed("stored_record", body)?;
                 if let Some(at) = body.windows(5).position(|part| part == b"KEYS\x01") {
                     seed("properties", &body[at..])?;
                 }
