@@ -54,6 +54,7 @@ mod options;
 mod planted;
 mod server;
 mod sniff;
+mod sync;
 
 pub use client::RemotingClient;
 pub use connection::{Connection, ConnectionEvent, ConnectionListener, Counters};

@@ -206,6 +206,13 @@ impl FromStr for Network {
     }
 }
 
+/// As it is read.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
 /// A text that is no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a network is an IP address with an optional prefix length, e.g. 10.0.0.0/8")]
@@ -242,6 +249,7 @@ mod tests {
             let parsed: Network = network.parse().unwrap();
             assert!(parsed.contains(inside.parse().unwrap()), "{network} {inside}");
             assert!(!parsed.contains(outside.parse().unwrap()), "{network} {outside}");
+            assert_eq!(parsed.to_string().parse(), Ok(parsed), "{network}");
         }
         for bad in ["", "x", "10.0.0.0/33", "::/129", "10.0.0.0/"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");

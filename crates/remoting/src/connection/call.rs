@@ -164,8 +164,7 @@ impl Drop for Call {
         if let State::Waiting(opaque) = self.state
             && !planted("slot leaked on cancel")
         {
-            self.shared.lock().in_flight.cancel(opaque);
-            self.shared.tell_room();
+            self.shared.cancel(opaque);
         }
     }
 }

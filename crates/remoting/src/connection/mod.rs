@@ -2,6 +2,8 @@
 
 mod call;
 mod looker;
+#[cfg(all(test, feature = "models"))]
+mod models;
 mod shared;
 mod task;
 

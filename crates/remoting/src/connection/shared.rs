@@ -2,10 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::AtomicU64},
     task::Waker,
 };
 
@@ -13,7 +10,16 @@ use rocketwire_protocol::{Command, Encoding, Flag, ResponseCode, frame, rpc::InF
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::{ConnectionEvent, ConnectionListener, Router, looker::Looker};
-use crate::{CloseCause, ConnectionOptions, RpcError, dispatch::Return, error, planted::planted};
+use crate::{
+    CloseCause, ConnectionOptions, RpcError,
+    dispatch::Return,
+    error,
+    planted::planted,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 /// What all connections of one client or server have in common.
 pub(crate) struct Endpoint {
@@ -120,6 +126,11 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn pending(&self) -> usize {
         self.out.len() + self.writing
+    }
+
+    /// Nothing more is expected of this connection.
+    pub(crate) fn has_retired(&self) -> bool {
+        self.retiring && self.pending() == 0 && self.in_flight.is_empty()
     }
 }
 
@@ -260,6 +271,16 @@ impl Shared {
         let sleeper = state.sleeper.take();
         drop(state);
         wake(sleeper);
+    }
+
+    /// The caller of this request does not want to know any more.
+    pub(crate) fn cancel(&self, opaque: i32) {
+        let mut state = self.lock();
+        state.in_flight.cancel(opaque);
+        let sleeper = if state.has_retired() { state.sleeper.take() } else { None };
+        drop(state);
+        wake(sleeper);
+        self.tell_room();
     }
 
     pub(crate) fn retire(&self) {

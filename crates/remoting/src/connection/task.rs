@@ -61,6 +61,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         handled: 0,
         wakers: Vec::new(),
         first: true,
+        held_back: false,
         looking: false,
         flushing: false,
         last_active: now,
@@ -105,6 +106,8 @@ struct Task<'a, T> {
     wakers: Vec<Waker>,
     /// No frame has come yet.
     first: bool,
+    /// The socket was not looked at in this turn: too much is in work.
+    held_back: bool,
     /// This task is the one of the endpoint that looks.
     looking: bool,
     /// The transport may hold written bytes back (TLS).
@@ -167,7 +170,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             worked = true;
             self.handle_frames(cx)?;
         }
-        if self.may_read() {
+        self.held_back = !self.may_read();
+        if !self.held_back {
             for _ in 0..READS {
                 let Some(filled) = self.read(cx)? else { break };
                 worked = true;
@@ -350,7 +354,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         // Awake: whoever appends from here on need not wake this task.
         state.sleeper = None;
         self.next_deadline = state.in_flight.next_deadline();
-        if state.retiring && pending == 0 && state.in_flight.is_empty() {
+        if state.has_retired() {
             return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
         }
         drop(state);
@@ -384,7 +388,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let next_deadline = {
             let mut state = self.shared.lock();
             let more = !state.out.is_empty() && self.written == self.out.len();
-            if more || state.closing.is_some() {
+            // A responder wakes who sleeps, and was perhaps the last of them while this task was still awake.
+            let may_read =
+                self.held_back && self.may_read() && !planted("lost wake: reading is not taken up again");
+            let last_look = more || may_read || state.closing.is_some() || state.has_retired();
+            if last_look && !planted("lost wake: no last look before sleeping") {
                 return Poll::Ready(Turn::Worked);
             }
             match &mut state.sleeper {
