@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use rocketwire_protocol::{RequestCode, body::TopicConfig, message::UniqIdGenerator, message::name};
@@ -32,6 +33,7 @@ use crate::{
     shared::{Shared, TopicOrigin, lock},
     statistics::{History, Statistics},
     tables::Tables,
+    timer::Wheel,
     topics::{TopicLimits, Topics, system_topics},
     transaction,
 };
@@ -101,10 +103,12 @@ impl Broker {
             name::check_topic(topic).map_err(|error| BrokerError::Options(error.to_string()))?;
         }
         let wake = Arc::new(Wake::default());
+        // A timer message is stored anew well before retention takes it (`timerRollWindowSlot`: two days).
+        let roll = (store_options.retention / 2).min(Duration::from_secs(48 * 3600));
         let (store, recovery) =
             Store::<Stored>::open(store_options, storage, Arc::clone(&clock), wake.clone())?;
         let tables = Tables::open(|name| store.table(name))?;
-        let shared = Arc::new(restore(options, store, tables, clock, listener)?);
+        let shared = Arc::new(restore(options, store, tables, clock, listener, roll)?);
         wake.set(&shared);
         add_system_topics(&shared)?;
         for topic in shared.topics().iter() {
@@ -156,6 +160,7 @@ impl Broker {
         }
         let shared = Arc::clone(&self.shared);
         let saved = tokio::task::spawn_blocking(move || {
+            settle(&shared);
             // The store is closed whether or not the tables could be saved.
             let saved = shared.tables.save_all(&shared);
             let closed = shared.store.close();
@@ -194,6 +199,18 @@ impl Broker {
     }
 }
 
+/// Waits until what was delivered last is in the log: only then do the tables say that it is.
+fn settle(shared: &Shared) {
+    const PATIENCE_MS: usize = 5_000;
+    for _ in 0..PATIENCE_MS {
+        let under_way = shared.delays().outstanding() + shared.timers().under_way();
+        if under_way == 0 || shared.store.is_poisoned() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Brings the tables back.
 fn restore(
     options: BrokerOptions,
@@ -201,6 +218,7 @@ fn restore(
     tables: Tables,
     clock: Arc<dyn Clock>,
     listener: Arc<dyn TopicListener>,
+    roll: Duration,
 ) -> Result<Shared, BrokerError> {
     let limits = TopicLimits {
         topics: options.max_topics,
@@ -219,6 +237,8 @@ fn restore(
             queue(name::SCHEDULE_TOPIC, level - 1).map(|queue| store.bounds(queue)).unwrap_or_default();
         (bounds.min, bounds.max)
     });
+    let bounds = queue(name::TIMER_TOPIC, 0).map(|queue| store.bounds(queue)).unwrap_or_default();
+    let timers = Wheel::restore(tables.load_timers()?, (bounds.min, bounds.max), options.max_timers, roll);
     let transactions = transaction::restore(
         &store,
         store.queue(name::TRANS_HALF_TOPIC, 0),
@@ -239,6 +259,7 @@ fn restore(
         held: AtomicUsize::new(0),
         delays: Mutex::new(delays),
         transactions: Mutex::new(transactions),
+        timers: Mutex::new(timers),
         statistics: Statistics::default(),
         history: Mutex::new(History::default()),
         blocking: Blocking::new(options.max_cold_reads),

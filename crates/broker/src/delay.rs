@@ -3,9 +3,11 @@
 //! A delayed message is stored in `SCHEDULE_TOPIC_XXXX`, in the queue of its level; there all messages have the
 //! same delay, so the queue is in the order of delivery. This table remembers how far each level is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::backoff::Backoff;
 
 /// The delay of each level in milliseconds (`messageDelayLevel`).
 const LEVELS_MS: [i64; 18] = [
@@ -40,6 +42,8 @@ struct Level {
     failed: Option<i64>,
     /// Nothing is due before this.
     due_ms: i64,
+    /// After failed deliveries.
+    backoff: Backoff,
 }
 
 /// What is kept over a restart: delivered messages by level.
@@ -51,9 +55,10 @@ pub(crate) struct DelaySnapshot {
 
 impl Delays {
     /// Where to read a level now; `None` if nothing is due, nothing is there, or a delivery is under way.
-    pub(crate) fn poll(&mut self, level: i32, end: i64, now_ms: i64) -> Option<i64> {
+    pub(crate) fn poll(&mut self, level: i32, end: i64, now_ms: i64, now: Duration) -> Option<i64> {
         let state = self.levels.entry(level).or_default();
-        (state.outstanding == 0 && state.next < end && state.due_ms <= now_ms).then_some(state.next)
+        let is_ready = state.outstanding == 0 && state.next < end && state.due_ms <= now_ms;
+        (is_ready && state.backoff.is_over(now)).then_some(state.next)
     }
 
     /// The message at the front of a level is due only then.
@@ -93,6 +98,19 @@ impl Delays {
             state.delivered = state.next;
             self.changes += 1;
         }
+        if stored {
+            state.backoff.worked();
+        }
+    }
+
+    /// Reading or delivering failed: the level rests for a while. Whether that is worth a warning.
+    pub(crate) fn failed(&mut self, level: i32, now: Duration) -> bool {
+        self.levels.entry(level).or_default().backoff.failed(now)
+    }
+
+    /// Deliveries whose end is not known yet, of all levels.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.levels.values().map(|level| level.outstanding).sum()
     }
 
     /// How far a level is delivered.
@@ -128,6 +146,8 @@ impl Delays {
 mod tests {
     use super::*;
 
+    const NOW: Duration = Duration::ZERO;
+
     #[test]
     fn levels_are_javas_and_clamp() {
         // spec: client 160
@@ -141,19 +161,19 @@ mod tests {
     #[test]
     fn a_level_waits_for_its_front_and_for_its_deliveries() {
         let mut delays = Delays::default();
-        assert_eq!(delays.poll(1, 0, 1_000), None, "nothing is there");
-        assert_eq!(delays.poll(1, 2, 1_000), Some(0));
+        assert_eq!(delays.poll(1, 0, 1_000, NOW), None, "nothing is there");
+        assert_eq!(delays.poll(1, 2, 1_000, NOW), Some(0));
         delays.wait_until(1, 2_000);
-        assert_eq!(delays.poll(1, 2, 1_999), None);
-        assert_eq!(delays.poll(1, 2, 2_000), Some(0));
+        assert_eq!(delays.poll(1, 2, 1_999, NOW), None);
+        assert_eq!(delays.poll(1, 2, 2_000, NOW), Some(0));
         delays.started(1, 0);
         delays.started(1, 1);
-        assert_eq!(delays.poll(1, 3, 2_000), None, "deliveries are under way");
+        assert_eq!(delays.poll(1, 3, 2_000, NOW), None, "deliveries are under way");
         delays.finished(1, 0, true);
         assert_eq!(delays.delivered(1), 0, "not yet all");
         delays.finished(1, 1, true);
         assert_eq!(delays.delivered(1), 2);
-        assert_eq!(delays.poll(1, 3, 2_000), Some(2));
+        assert_eq!(delays.poll(1, 3, 2_000, NOW), Some(2));
     }
 
     #[test]
@@ -165,8 +185,11 @@ mod tests {
         delays.finished(2, 0, true);
         delays.finished(2, 1, false);
         delays.finished(2, 2, true);
+        assert!(delays.failed(2, NOW), "the first failure is told");
+        assert!(!delays.failed(2, NOW), "and not each");
         assert_eq!(delays.delivered(2), 1);
-        assert_eq!(delays.poll(2, 3, 0), Some(1));
+        assert_eq!(delays.poll(2, 3, 0, NOW), None, "it rests");
+        assert_eq!(delays.poll(2, 3, 0, NOW + Duration::from_secs(1)), Some(1));
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `topics`, `groups`, `offsets`, `locks`, `hold`, `delay`, `filter` | tables that are handed the time and do no I/O |
-//! | `send`, `back`, `reply`, `transaction` | messages in |
+//! | `topics`, `groups`, `offsets`, `locks`, `hold`, `delay`, `filter`, `backoff` | tables that are handed the time and do no I/O |
+//! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
 //! | `pull` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
 //! | `admin`, `relay`, `statistics` | for operators |
@@ -20,6 +20,7 @@
 
 mod admin;
 mod back;
+mod backoff;
 mod blocking;
 mod broker;
 mod call;
@@ -42,6 +43,7 @@ mod send;
 mod shared;
 mod statistics;
 mod tables;
+mod timer;
 mod topics;
 mod transaction;
 

@@ -57,6 +57,11 @@ pub struct BrokerOptions {
     pub max_locks: usize,
     /// Half messages without a verdict. Default 100,000; beyond: SYSTEM_BUSY.
     pub max_pending_transactions: usize,
+    /// Timer messages that wait at once (compare `timerCongestNumEachSlot`). Default 1,000,000, of some 40 bytes
+    /// of memory each; beyond: SYSTEM_ERROR, with Java's text of a timer under flow control.
+    pub max_timers: usize,
+    /// Whether producers may call timer messages back (`recallMessageEnable`, request 370). Default false.
+    pub recall_message: bool,
     /// A half message is asked about when it is older than this (`transactionTimeOut`). Default 6 s.
     pub transaction_timeout: Duration,
     /// How often half messages are looked through (`transactionCheckInterval`). Default 30 s.
@@ -95,6 +100,8 @@ impl Default for BrokerOptions {
             max_heartbeat_subscriptions: 8_192,
             max_locks: 1_000_000,
             max_pending_transactions: 100_000,
+            max_timers: 1_000_000,
+            recall_message: false,
             transaction_timeout: Duration::from_secs(6),
             transaction_check_interval: Duration::from_secs(30),
             transaction_check_max: 15,

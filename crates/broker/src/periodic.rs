@@ -11,6 +11,7 @@ use crate::{
     pull,
     send::Stored,
     shared::Shared,
+    timer,
 };
 
 /// How often delayed messages are looked at (Java: `ScheduleMessageService.DELAY_FOR_A_WHILE`).
@@ -101,6 +102,9 @@ async fn disk_tick(shared: &Arc<Shared>, due: &mut Due) {
     if !due_levels(shared, shared.now_ms()).is_empty() {
         on_disk(shared, deliver_due).await;
     }
+    if timer::has_work(shared) {
+        on_disk(shared, timer::turn).await;
+    }
     if is_due(&mut due.transactions, now, options.transaction_check_interval)
         && shared.transactions().len() > 0
     {
@@ -143,10 +147,11 @@ fn due_levels(shared: &Shared, now: i64) -> Vec<(i32, QueueId, i64)> {
         Some((level, queue, shared.store.bounds(queue).max))
     });
     let ends: Vec<_> = ends.collect();
+    let elapsed = shared.now();
     let mut delays = shared.delays();
     let due = ends
         .into_iter()
-        .filter_map(|(level, queue, end)| Some((level, queue, delays.poll(level, end, now)?)));
+        .filter_map(|(level, queue, end)| Some((level, queue, delays.poll(level, end, now, elapsed)?)));
     due.collect()
 }
 
@@ -154,6 +159,9 @@ fn due_levels(shared: &Shared, now: i64) -> Vec<(i32, QueueId, i64)> {
 fn deliver_due(shared: &Arc<Shared>) {
     let now = shared.now_ms();
     for (level, queue, offset) in due_levels(shared, now) {
+        if shared.is_stopping() {
+            return;
+        }
         deliver_level(shared, level, queue, offset, now);
     }
 }
@@ -163,8 +171,7 @@ fn deliver_level(shared: &Arc<Shared>, level: i32, queue: QueueId, offset: i64, 
     let outcome = match shared.store.read(queue, offset, limits, &mut |_| true) {
         Ok(outcome) => outcome,
         Err(error) => {
-            tracing::warn!(%error, level, "delayed messages cannot be read; they are tried again later");
-            shared.delays().wait_until(level, now + 1_000);
+            delay_failed(shared, level, &error);
             return;
         }
     };
@@ -201,11 +208,17 @@ fn deliver_level(shared: &Arc<Shared>, level: i32, queue: QueueId, offset: i64, 
         let done = Stored::Call(Box::new(move |result| {
             on_thread.delays().finished(level, offset, result.is_ok());
             if let Err(error) = result {
-                tracing::warn!(%error, level, offset, "a delayed message was not delivered; it is tried again");
+                delay_failed(&on_thread, level, &error);
             }
         }));
         let append = Append { queue, records: &bytes, wait: Wait::Write };
         shared.store.append(append, done);
+    }
+}
+
+fn delay_failed(shared: &Shared, level: i32, error: &dyn std::fmt::Display) {
+    if shared.delays().failed(level, shared.now()) {
+        tracing::warn!(%error, level, "delayed messages are not delivered; they are tried again, with less and less haste");
     }
 }
 

@@ -10,19 +10,20 @@ use crate::{
     call::{Call, Disk, Plan, Refused, Stop},
     client, offset, order, pull, relay, reply, send,
     shared::Shared,
-    transaction,
+    timer, transaction,
 };
 
 /// Serves every code of [`CODES`]. All of it is made for an inline lane.
 pub(crate) struct BrokerProcessor(pub(crate) Arc<Shared>);
 
 /// What the broker serves.
-pub(crate) const CODES: [RequestCode; 57] = [
+pub(crate) const CODES: [RequestCode; 58] = [
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
     RequestCode::SEND_REPLY_MESSAGE,
     RequestCode::SEND_REPLY_MESSAGE_V2,
+    RequestCode::RECALL_MESSAGE,
     RequestCode::PULL_MESSAGE,
     RequestCode::LITE_PULL_MESSAGE,
     RequestCode::VIEW_MESSAGE_BY_ID,
@@ -154,6 +155,7 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::UNLOCK_BATCH_MQ => order::unlock(shared, call),
         RequestCode::CONSUMER_SEND_MSG_BACK => back::plan(shared, call, disk),
         RequestCode::END_TRANSACTION => transaction::end(shared, call, disk),
+        RequestCode::RECALL_MESSAGE => timer::recall(shared, call),
         RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => admin::reset_offset(shared, call, disk),
         RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(shared, call),
         RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(shared, call, disk),

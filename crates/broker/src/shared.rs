@@ -31,6 +31,7 @@ use crate::{
     send::Stored,
     statistics::{History, Statistics},
     tables::Tables,
+    timer::Wheel,
     topics::{Topic, Topics},
     transaction::Transactions,
 };
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) held: AtomicUsize,
     pub(crate) delays: Mutex<Delays>,
     pub(crate) transactions: Mutex<Transactions>,
+    pub(crate) timers: Mutex<Wheel>,
     pub(crate) statistics: Statistics,
     pub(crate) history: Mutex<History>,
     pub(crate) ids: UniqIdGenerator,
@@ -101,6 +103,10 @@ impl Shared {
 
     pub(crate) fn transactions(&self) -> MutexGuard<'_, Transactions> {
         lock(&self.transactions)
+    }
+
+    pub(crate) fn timers(&self) -> MutexGuard<'_, Wheel> {
+        lock(&self.timers)
     }
 
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {

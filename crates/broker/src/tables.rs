@@ -1,4 +1,4 @@
-//! The small tables on disk: topics, groups, offsets, delays, transactions.
+//! The small tables on disk: topics, groups, offsets, delays, timers, transactions.
 
 use std::sync::Mutex;
 
@@ -11,6 +11,7 @@ use crate::{
     groups::GroupSnapshot,
     offsets::OffsetSnapshot,
     shared::{Shared, lock},
+    timer::TimerSnapshot,
     topics::TopicSnapshot,
     transaction::TransactionSnapshot,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Tables {
     groups: Mutex<Saved>,
     offsets: Mutex<Saved>,
     delays: Mutex<Saved>,
+    timers: Mutex<Saved>,
     transactions: Mutex<Saved>,
 }
 
@@ -40,6 +42,7 @@ impl Tables {
             groups: open("groups")?,
             offsets: open("offsets")?,
             delays: open("delays")?,
+            timers: open("timers")?,
             transactions: open("transactions")?,
         })
     }
@@ -58,21 +61,26 @@ impl Tables {
     pub(crate) fn save_changed(&self, shared: &Shared) -> Result<(), TableError> {
         let changes = shared.offsets().changes();
         lock(&self.offsets).write(Some(changes), || shared.offsets().snapshot())?;
-        // What these two call done is in the log, but not always flushed: a delivered message, a committed one. They
+        // What these three call done is in the log, but not always flushed: a delivered message, a committed one. They
         // must not be durable before it, or a power cut would leave the one without the other.
         let (delay_changes, delays) = {
             let delays = shared.delays();
             (delays.changes(), delays.snapshot())
+        };
+        let (timer_changes, timers) = {
+            let timers = shared.timers();
+            (timers.changes(), timers.snapshot())
         };
         let (transaction_changes, transactions) = {
             let transactions = shared.transactions();
             (transactions.changes(), transactions.snapshot())
         };
         if let Err(error) = shared.store.flush() {
-            tracing::warn!(%error, "the progress of delays and transactions is not saved: it might be ahead of the log");
+            tracing::warn!(%error, "the progress of delays, timers and transactions is not saved: it might be ahead of the log");
             return Ok(());
         }
         lock(&self.delays).write(Some(delay_changes), || delays)?;
+        lock(&self.timers).write(Some(timer_changes), || timers)?;
         lock(&self.transactions).write(Some(transaction_changes), || transactions)
     }
 
@@ -101,6 +109,11 @@ impl Tables {
     /// Delays as they were saved last.
     pub(crate) fn load_delays(&self) -> Result<DelaySnapshot, BrokerError> {
         lock(&self.delays).load("delays")
+    }
+
+    /// Timers as they were saved last.
+    pub(crate) fn load_timers(&self) -> Result<TimerSnapshot, BrokerError> {
+        lock(&self.timers).load("timers")
     }
 
     /// Transactions as they were saved last.

@@ -10,7 +10,8 @@ use rocketwire_protocol::{
     body::{DataVersion, TopicConfig},
     message::name::{
         self, AUTO_CREATE_TOPIC_KEY_TOPIC, BENCHMARK_TOPIC, OFFSET_MOVED_EVENT, SCHEDULE_TOPIC,
-        SELF_TEST_TOPIC, TRACE_TOPIC, TRANS_CHECK_MAX_TIME_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC,
+        SELF_TEST_TOPIC, TIMER_TOPIC, TRACE_TOPIC, TRANS_CHECK_MAX_TIME_TOPIC, TRANS_HALF_TOPIC,
+        TRANS_OP_HALF_TOPIC,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -294,6 +295,9 @@ pub(crate) fn system_topics(
         new_config(TRANS_HALF_TOPIC, 1, RW),
         new_config(TRANS_OP_HALF_TOPIC, 1, RW),
         new_config(TRANS_CHECK_MAX_TIME_TOPIC, 1, RW),
+        new_config(TIMER_TOPIC, 1, RW),
+        new_config(&format!("rmq_sys_REVIVE_LOG_{cluster}"), 8, RW),
+        new_config(&format!("rmq_sys_SYNC_BROKER_MEMBER_{broker}"), 1, PERM_INHERIT),
     ];
     if template {
         topics.push(new_config(AUTO_CREATE_TOPIC_KEY_TOPIC, default_queues, ALL));

@@ -12,7 +12,7 @@ use crate::{
 /// Request 26: settings by Java's names. Paths and secrets are none of them.
 pub(super) fn get(shared: &Shared) -> Result<Plan, Stop> {
     let options = &shared.options;
-    let settings: [(&str, String); 18] = [
+    let settings: [(&str, String); 20] = [
         ("brokerClusterName", options.cluster.to_string()),
         ("brokerName", options.broker_name.to_string()),
         ("brokerId", "0".into()),
@@ -26,7 +26,9 @@ pub(super) fn get(shared: &Shared) -> Result<Plan, Stop> {
         ("traceTopicEnable", options.trace_topic.to_string()),
         ("maxMessageSize", options.max_message_size.to_string()),
         ("enablePropertyFilter", "false".into()),
-        ("timerWheelEnable", "false".into()),
+        ("timerWheelEnable", "true".into()),
+        ("timerMaxDelaySec", "259200".into()),
+        ("recallMessageEnable", options.recall_message.to_string()),
         ("transactionTimeOut", options.transaction_timeout.as_millis().to_string()),
         ("transactionCheckInterval", options.transaction_check_interval.as_millis().to_string()),
         ("transactionCheckMax", options.transaction_check_max.to_string()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytestring::ByteString;
 use rocketwire_protocol::{
     body::{self, KVTable},
-    message::name::SCHEDULE_TOPIC,
+    message::name::{SCHEDULE_TOPIC, TIMER_TOPIC},
 };
 
 use super::with_body;
@@ -31,6 +31,7 @@ pub(super) fn info(shared: &Shared) -> Result<Plan, Stop> {
     rates(shared, now, &mut put);
     totals(shared, &mut put);
     store(shared, &mut put);
+    timers(shared, &mut put);
     for level in 1..=MAX_LEVEL {
         let end = shared
             .topic(SCHEDULE_TOPIC)
@@ -85,7 +86,7 @@ fn store(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     let log = shared.store.physical_bounds();
     put("commitLogMinOffset", log.min.to_string());
     put("commitLogMaxOffset", log.max.to_string());
-    // The index is written with the message, and the timers of 5.x do not exist here: these are zero for good.
+    // The index is written with the message: this is zero for good.
     put("dispatchBehindBytes", "0".into());
     put("pageCacheLockTimeMills", "0".into());
     put("earliestMessageTimeStamp", "-1".into());
@@ -93,9 +94,17 @@ fn store(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     put("remainTransientStoreBufferNumbs", "2147483647".into());
     put("startAcceptSendRequestTimeStamp", "0".into());
     put("storeWritable", (!shared.store.is_poisoned() && !shared.store.disk().is_full).to_string());
+}
+
+fn timers(shared: &Shared, put: &mut impl FnMut(&str, String)) {
+    let end = shared
+        .topic(TIMER_TOPIC)
+        .and_then(|topic| topic.queue(0))
+        .map_or(0, |queue| shared.store.bounds(queue).max);
+    let timers = shared.timers();
     put("timerReadBehind", "0".into());
-    put("timerOffsetBehind", "0".into());
-    put("timerCongestNum", "0".into());
+    put("timerOffsetBehind", timers.unread(end).to_string());
+    put("timerCongestNum", timers.len().to_string());
     put("timerEnqueueTps", "0.0".into());
     put("timerDequeueTps", "0.0".into());
 }

@@ -41,6 +41,8 @@ pub(crate) struct SendDone {
     pub(crate) lengths: Vec<usize>,
     /// Bytes of all records.
     pub(crate) bytes: usize,
+    /// Of a timer message: what calls it back.
+    pub(crate) recall: Option<ByteString>,
     /// Of a half message: the group to be asked about it.
     pub(crate) half: Option<ByteString>,
 }
@@ -73,6 +75,7 @@ impl SendDone {
             queue_id: self.queue_id,
             queue_offset: appended.queue_offset,
             transaction_id: self.unique_id.clone(),
+            recall_handle: self.recall.clone(),
             ..Default::default()
         };
         let code = match appended.flush_timeout {

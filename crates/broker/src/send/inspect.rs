@@ -15,6 +15,8 @@ pub(crate) struct Inspected<'a> {
     pub(crate) is_transactional: bool,
     /// When it is to be delivered: property name and value.
     pub(crate) timer: Option<(&'a str, &'a str)>,
+    /// It cancels another one.
+    pub(crate) is_cancellation: bool,
     /// A property is there that the broker sets itself, or that must not be stored.
     needs_rewrite: bool,
 }
@@ -26,6 +28,7 @@ impl<'a> Inspected<'a> {
     /// Walks over a property string. Where a name repeats, the last one counts.
     pub(crate) fn new(text: &'a str) -> Inspected<'a> {
         let mut found = Inspected::default();
+        let mut was_timed = false;
         for (name, value) in properties::iter(text) {
             match name {
                 property::UNIQ_KEY => found.unique_id = Some(value),
@@ -35,9 +38,15 @@ impl<'a> Inspected<'a> {
                 property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
                     found.note_timer(name, value);
                 }
+                property::TIMER_OUT_MS => was_timed = true,
+                property::TIMER_DEL_UNIQKEY => found.is_cancellation = true,
                 name if OURS.contains(&name) => found.needs_rewrite = true,
                 _ => {}
             }
+        }
+        if was_timed {
+            // It has been through the timer, and is sent again by a consumer that could not handle it.
+            found.timer = None;
         }
         found
     }
@@ -142,6 +151,7 @@ mod tests {
     fn seconds_win_over_milliseconds_over_moments() {
         let text = "TIMER_DELIVER_MS\u{1}5\u{2}TIMER_DELAY_SEC\u{1}7\u{2}TIMER_DELAY_MS\u{1}6\u{2}";
         assert_eq!(Inspected::new(text).timer, Some(("TIMER_DELAY_SEC", "7")));
+        assert_eq!(Inspected::new(&format!("{text}TIMER_OUT_MS\u{1}8\u{2}")).timer, None, "it had its time");
     }
 
     #[test]

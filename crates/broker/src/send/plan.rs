@@ -8,7 +8,7 @@ use rocketwire_protocol::{
     body::TopicConfig,
     message::{
         SysFlag, TransactionType,
-        name::{self, RETRY_GROUP_TOPIC_PREFIX, SCHEDULE_TOPIC, TRANS_HALF_TOPIC},
+        name::{self, RETRY_GROUP_TOPIC_PREFIX, SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC},
         property,
     },
 };
@@ -19,11 +19,9 @@ use crate::{
     call::{Call, Disk, FAQ, Plan, Refused, Stop, refuse},
     delay::MAX_LEVEL,
     shared::{Shared, TopicOrigin},
+    timer,
     topics::{PERM_READ, PERM_WRITE, Template, Topic, new_config},
 };
-
-/// Java: `MessageStoreConfig.timerMaxDelaySec`, three days.
-const TIMER_MAX_DELAY_MS: i64 = 3 * 24 * 3600 * 1000;
 
 /// A send whose message can be stored.
 #[derive(Debug)]
@@ -42,6 +40,8 @@ pub(crate) struct SendPlan {
     pub(crate) set: Vec<(&'static str, String)>,
     /// `sysFlag` of the record.
     pub(crate) sys_flag: SysFlag,
+    /// Of a timer message: when it is out.
+    pub(crate) timer_out_ms: Option<i64>,
     /// It is a half message: the transaction table must hear of it.
     pub(crate) is_half: bool,
 }
@@ -71,6 +71,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
     if is_batch && (delay > 0 || is_half) {
         return Err(illegal(shared, "a batch can be neither delayed nor part of a transaction").into());
     }
+    let mut timer_out_ms = None;
     let waiting = if is_half {
         sys_flag = sys_flag.with_transaction_type(TransactionType::None);
         if shared.transactions().is_full() {
@@ -80,8 +81,11 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         Some((TRANS_HALF_TOPIC, 0))
     } else if delay > 0 && is_plain_or_committed(sys_flag) {
         Some((SCHEDULE_TOPIC, delay.min(MAX_LEVEL) - 1))
+    } else if let Some(out_ms) = timer(shared, &inspected, is_batch, sys_flag)? {
+        timer_out_ms = Some(out_ms);
+        set.push((property::TIMER_OUT_MS, out_ms.to_string()));
+        Some((TIMER_TOPIC, 0))
     } else {
-        check_timer(shared, &inspected)?;
         None
     };
     if let Some((system, system_queue)) = waiting {
@@ -98,6 +102,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         answer_queue_id,
         set,
         sys_flag,
+        timer_out_ms,
         is_half,
         header,
     })))
@@ -153,7 +158,8 @@ pub(crate) fn dlq_config(group: &str) -> TopicConfig {
 }
 
 fn check_forbidden(topic: &str) -> Result<(), Stop> {
-    if name::is_send_forbidden(topic) {
+    // Java lets clients send to the timer's topic; what is no timer message there would never go away.
+    if name::is_send_forbidden(topic) || topic == TIMER_TOPIC {
         let remark = format!("Sending message to topic[{topic}] is forbidden.");
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
@@ -233,30 +239,19 @@ fn is_plain_or_committed(sys_flag: SysFlag) -> bool {
     matches!(sys_flag.transaction_type(), TransactionType::None | TransactionType::Commit)
 }
 
-/// Messages to be delivered at a moment: the past is now, and there is no timer for the future.
-fn check_timer(shared: &Shared, inspected: &Inspected<'_>) -> Result<(), Stop> {
-    let Some((kind, value)) = inspected.timer else {
-        return Ok(());
+/// `TIMER_OUT_MS` of a message that is to be delivered at a moment to come.
+fn timer(
+    shared: &Shared,
+    inspected: &Inspected<'_>,
+    is_batch: bool,
+    sys_flag: SysFlag,
+) -> Result<Option<i64>, Stop> {
+    let Some(moment) = inspected.timer.filter(|_| !is_batch && is_plain_or_committed(sys_flag)) else {
+        return Ok(None);
     };
-    let now = shared.now_ms();
-    let deliver = value.parse::<i64>().ok().map(|value| match kind {
-        property::TIMER_DELAY_SEC => now.saturating_add(value.saturating_mul(1000)),
-        property::TIMER_DELAY_MS => now.saturating_add(value),
-        _ => value,
-    });
-    match deliver.map(|deliver| deliver.saturating_sub(now)) {
-        Some(..=0) => Ok(()),
-        Some(1..=TIMER_MAX_DELAY_MS) => {
-            let remark =
-                "accurate timer message is not enabled, timerWheelEnable is false; use a delay level";
-            Err(refuse(ResponseCode::SYSTEM_ERROR, remark))
-        }
-        _ => {
-            let remark = format!(
-                "timer message illegal, the delay time should not be bigger than the max delay {TIMER_MAX_DELAY_MS}ms; \
-                 or if set del msg, the delay time should be bigger than the current time"
-            );
-            Err(refuse(ResponseCode::MESSAGE_ILLEGAL, remark))
-        }
+    let out_ms = timer::out_ms(moment, inspected.is_cancellation, shared.now_ms())?;
+    if out_ms.is_some() {
+        timer::check_room(shared)?;
     }
+    Ok(out_ms)
 }

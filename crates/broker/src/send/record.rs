@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use rocketwire_protocol::{
-    Command,
-    message::{NewRecord, SysFlag, batch, property, record},
+    Command, RequestCode,
+    message::{NewRecord, SysFlag, batch, name, property, record},
 };
 use rocketwire_remoting::Responder;
 use rocketwire_store::{Append, Wait};
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     call::{Refused, owned},
     shared::Shared,
+    timer,
 };
 
 thread_local! {
@@ -47,10 +48,11 @@ pub(crate) fn append(shared: &Arc<Shared>, plan: Box<SendPlan>, command: Command
                 let done = SendDone {
                     shared: Arc::clone(shared),
                     queue_id: plan.answer_queue_id,
-                    unique_id: done.unique_id,
                     store_host: done.store_host,
                     lengths: done.lengths,
                     bytes: scratch.records.len(),
+                    recall: recall_handle(shared, &plan, &command, done.unique_id.as_deref()),
+                    unique_id: done.unique_id,
                     half: plan.is_half.then(|| owned(&plan.header.producer_group)),
                     responder,
                 };
@@ -62,6 +64,22 @@ pub(crate) fn append(shared: &Arc<Shared>, plan: Box<SendPlan>, command: Command
             scratch.records = Vec::new();
         }
     });
+}
+
+/// What the producer of a timer message may call it back with; batches and retries have none.
+fn recall_handle(
+    shared: &Shared,
+    plan: &SendPlan,
+    command: &Command,
+    unique_id: Option<&str>,
+) -> Option<ByteString> {
+    let out_ms = plan.timer_out_ms?;
+    let is_single = command.request_code() != RequestCode::SEND_BATCH_MESSAGE;
+    if !is_single || name::is_retry_topic(&plan.header.topic) {
+        return None;
+    }
+    let broker = &shared.options.broker_name;
+    Some(timer::handle(&plan.header.topic, broker, out_ms, unique_id?).into())
 }
 
 /// What the answer needs of the records.

@@ -7,7 +7,7 @@ use rocketwire_protocol::{
     header::EndTransactionRequestHeader,
     message::{
         NewRecord, Properties, RecordView, TransactionType,
-        name::{TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC},
+        name::{SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC},
         property, record,
     },
 };
@@ -19,8 +19,9 @@ use crate::{
     back::encode_as,
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
     delay::MAX_LEVEL,
-    send::{Stored, store_failure},
+    send::{Inspected, Stored, store_failure},
     shared::Shared,
+    timer,
 };
 
 const UNKNOWN: i32 = 0;
@@ -80,7 +81,10 @@ fn real_message(shared: &Shared, half: &RecordView) -> Result<(QueueId, Vec<u8>)
     properties.set(property::WAIT, "false");
     let level: i32 = properties.get(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
     let (topic, queue_id) = if level > 0 {
-        (rocketwire_protocol::message::name::SCHEDULE_TOPIC.to_owned(), level.min(MAX_LEVEL) - 1)
+        (SCHEDULE_TOPIC.to_owned(), level.min(MAX_LEVEL) - 1)
+    } else if let Some(out_ms) = timer_out_ms(shared, &properties)? {
+        properties.set(property::TIMER_OUT_MS, &out_ms.to_string());
+        (TIMER_TOPIC.to_owned(), 0)
     } else {
         (real_topic, real_queue)
     };
@@ -92,6 +96,19 @@ fn real_message(shared: &Shared, half: &RecordView) -> Result<(QueueId, Vec<u8>)
     let physical = half.physical_offset();
     encode_as(half, &topic, queue_id, &properties, half.reconsume_times(), sys_flag, physical, &mut bytes)?;
     Ok((queue, bytes))
+}
+
+/// When a committed message is out that wants to be delivered at a moment.
+fn timer_out_ms(shared: &Shared, properties: &Properties) -> Result<Option<i64>, Stop> {
+    let inspected = Inspected::new(properties.as_str());
+    let Some(moment) = inspected.timer else {
+        return Ok(None);
+    };
+    let out_ms = timer::out_ms(moment, inspected.is_cancellation, shared.now_ms())?;
+    if out_ms.is_some() {
+        timer::check_room(shared)?;
+    }
+    Ok(out_ms)
 }
 
 /// Stores the real message, if there is one, then the op record; a failure lets the half message wait again.

@@ -14,4 +14,5 @@ mod restart;
 mod send;
 mod stuck_disk;
 mod support;
+mod timer;
 mod transaction;

@@ -1,0 +1,231 @@
+//! Reading the timer topic, and delivering what is due.
+
+use std::sync::Arc;
+
+use rocketwire_protocol::{
+    ResponseCode,
+    message::{
+        Properties, RecordView,
+        name::{self, TIMER_TOPIC},
+        property, records,
+    },
+};
+use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
+
+use super::{moment::PRECISION_MS, recall::key, wheel::Entry};
+use crate::{back::encode_as, call::Refused, send::Stored, shared::Shared};
+
+/// Messages that are read into the wheel at once.
+const READ: ReadLimits = ReadLimits { max_messages: 256, max_bytes: 1 << 20, max_scan: 256 };
+/// How often that is done before messages are delivered again.
+const READS: usize = 64;
+/// Messages that are handed to the store at once.
+const DELIVERIES: usize = 256;
+/// Messages in the store's hands beyond which nothing more is handed to it.
+const UNDER_WAY: usize = 1_024;
+
+fn timer_queue(shared: &Shared) -> Option<(QueueId, i64)> {
+    let queue = shared.topic(TIMER_TOPIC)?.queue(0)?;
+    Some((queue, shared.store.bounds(queue).max))
+}
+
+/// Refuses another timer message when too many wait.
+pub(crate) fn check_room(shared: &Shared) -> Result<(), Refused> {
+    let end = timer_queue(shared).map_or(0, |(_, end)| end);
+    if !shared.timers().is_full(end) {
+        return Ok(());
+    }
+    let limit = shared.options.max_timers;
+    let remark = format!(
+        "timer message is under flow control, max num limit is {limit} or the current value is greater than {limit} \
+         and less than {limit}, trigger random flow control; see max_timers"
+    );
+    Err(Refused::new(ResponseCode::SYSTEM_ERROR, remark))
+}
+
+/// Whether [`turn`] has something to do.
+pub(crate) fn has_work(shared: &Shared) -> bool {
+    let Some((_, end)) = timer_queue(shared) else {
+        return false;
+    };
+    let timers = shared.timers();
+    timers.next_read(end).is_some() || timers.is_due(shared.now_ms(), shared.now())
+}
+
+/// Delivers what is due and reads what is new; reads the log, so it runs on a blocking thread.
+pub(crate) fn turn(shared: &Arc<Shared>) {
+    loop {
+        // What is new goes first, so that messages leave in the order of their moments; but not without end: what
+        // is due when it is read has to be remembered one by one.
+        let has_read = (0..READS).take_while(|_| read_new(shared)).count() > 0;
+        if !deliver_due(shared) || !has_read {
+            return;
+        }
+    }
+}
+
+/// Whether all that is due was handed to the store.
+fn deliver_due(shared: &Arc<Shared>) -> bool {
+    loop {
+        let due = {
+            let mut timers = shared.timers();
+            if shared.is_stopping() || timers.under_way() >= UNDER_WAY {
+                return false;
+            }
+            timers.take_due(shared.now_ms(), shared.now(), DELIVERIES)
+        };
+        if due.is_empty() {
+            return true;
+        }
+        deliver(shared, due);
+    }
+}
+
+/// Whether something was read.
+fn read_new(shared: &Shared) -> bool {
+    let Some((queue, end)) = timer_queue(shared) else {
+        return false;
+    };
+    let Some(offset) = shared.timers().next_read(end) else {
+        return false;
+    };
+    let outcome = match shared.store.read(queue, offset, READ, &mut |_| true) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            failed(shared, &error);
+            return false;
+        }
+    };
+    let mut timers = shared.timers();
+    for record in records(outcome.records).flatten() {
+        let out_ms = record.property(property::TIMER_OUT_MS).and_then(|out| out.parse::<i64>().ok());
+        if let Some(out_ms) = out_ms {
+            let is_message = record.property(property::TIMER_DEL_UNIQKEY).is_none();
+            let due_ms = out_ms.saturating_add(PRECISION_MS);
+            timers.add(record.queue_offset(), due_ms, record.store_timestamp(), is_message);
+        }
+    }
+    timers.read(outcome.next_offset);
+    outcome.next_offset > offset
+}
+
+fn failed(shared: &Shared, error: &dyn std::fmt::Display) {
+    if shared.timers().backoff.failed(shared.now()) {
+        tracing::warn!(%error, "timer messages are not delivered; they are tried again, with less and less haste");
+    }
+}
+
+fn deliver(shared: &Arc<Shared>, due: Vec<Entry>) {
+    let Some((queue, _)) = timer_queue(shared) else {
+        return;
+    };
+    for entry in due {
+        match read_one(shared, queue, entry.offset) {
+            Ok(Some(record)) => deliver_one(shared, entry, &record),
+            Ok(None) => {
+                tracing::warn!(
+                    offset = entry.offset,
+                    "a timer message was deleted before its time, by the bounds of the log"
+                );
+                shared.timers().finished(entry, true);
+            }
+            Err(error) => {
+                failed(shared, &error);
+                shared.timers().finished(entry, false);
+            }
+        }
+    }
+}
+
+fn read_one(
+    shared: &Shared,
+    queue: QueueId,
+    offset: i64,
+) -> Result<Option<RecordView>, rocketwire_store::ReadError> {
+    let one = ReadLimits { max_messages: 1, max_bytes: 1, max_scan: 1 };
+    let outcome = shared.store.read(queue, offset, one, &mut |_| true)?;
+    let record = records(outcome.records).flatten().next();
+    Ok(record.filter(|record| record.queue_offset() == offset))
+}
+
+fn deliver_one(shared: &Arc<Shared>, entry: Entry, record: &RecordView) {
+    let out_ms = record.property(property::TIMER_OUT_MS).and_then(|out| out.parse::<i64>().ok());
+    let is_early = out_ms.is_some_and(|out_ms| out_ms.saturating_add(PRECISION_MS) > shared.now_ms());
+    let message = if is_early {
+        rolled(shared, record)
+    } else if let Some(key) = record.property(property::TIMER_DEL_UNIQKEY) {
+        shared.timers().cancel(entry, key);
+        return;
+    } else if is_cancelled(shared, entry, record) {
+        None
+    } else {
+        real_message(shared, record)
+    };
+    let Some((queue, bytes)) = message else {
+        shared.timers().finished(entry, true);
+        return;
+    };
+    let on_thread = Arc::clone(shared);
+    let done = Stored::Call(Box::new(move |result| {
+        on_thread.timers().finished(entry, result.is_ok());
+        if let Err(error) = result {
+            failed(&on_thread, &error);
+        }
+    }));
+    shared.store.append(Append { queue, records: &bytes, wait: Wait::Write }, done);
+}
+
+fn is_cancelled(shared: &Shared, entry: Entry, record: &RecordView) -> bool {
+    let topic = record.property(property::REAL_TOPIC).unwrap_or_default();
+    let unique_id = record.property(property::UNIQ_KEY).unwrap_or_default();
+    shared.timers().is_cancelled(entry, &key(topic, unique_id))
+}
+
+/// A message whose time is far away, as it is stored anew so that retention does not take it.
+fn rolled(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
+    let (queue, _) = timer_queue(shared)?;
+    let rolls = record.property(property::TIMER_ROLL_TIMES).and_then(|rolls| rolls.parse::<u32>().ok());
+    let mut properties = Properties::parse(record.properties());
+    properties.set(property::TIMER_ROLL_TIMES, &rolls.unwrap_or(0).saturating_add(1).to_string());
+    encode(shared, record, &mut properties, TIMER_TOPIC, 0).map(|bytes| (queue, bytes))
+}
+
+/// A message as it goes to its topic. `None`: that is gone, or nothing says which it was.
+fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
+    let topic = record.property(property::REAL_TOPIC)?;
+    let queue_id: i32 = record.property(property::REAL_QID)?.parse().ok()?;
+    let Some(queue) = shared.topic(topic).and_then(|topic| topic.queue(queue_id)) else {
+        tracing::warn!(topic, queue_id, "the topic of a timer message is gone, and so is the message");
+        return None;
+    };
+    if name::is_send_forbidden(topic) {
+        return None;
+    }
+    let mut properties = Properties::parse(record.properties());
+    properties.remove(property::REAL_TOPIC);
+    properties.remove(property::REAL_QID);
+    encode(shared, record, &mut properties, topic, queue_id).map(|bytes| (queue, bytes))
+}
+
+fn encode(
+    shared: &Shared,
+    record: &RecordView,
+    properties: &mut Properties,
+    topic: &str,
+    queue_id: i32,
+) -> Option<Vec<u8>> {
+    properties.set(property::TIMER_ENQUEUE_MS, &record.store_timestamp().to_string());
+    properties.set(property::TIMER_DEQUEUE_MS, &shared.now_ms().to_string());
+    properties.set(property::WAIT, "false");
+    let mut bytes = Vec::with_capacity(record.raw().len() + 128);
+    let prepared = record.prepared_transaction_offset();
+    let (times, flag) = (record.reconsume_times(), record.sys_flag());
+    if let Err(error) = encode_as(record, topic, queue_id, properties, times, flag, prepared, &mut bytes) {
+        tracing::warn!(
+            ?error,
+            "a timer message does not fit a record with what the timer adds, and is dropped"
+        );
+        return None;
+    }
+    Some(bytes)
+}
