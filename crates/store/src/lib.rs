@@ -23,6 +23,7 @@ mod log;
 mod octets;
 mod options;
 mod origin;
+mod planted;
 mod queue;
 mod read;
 mod record;

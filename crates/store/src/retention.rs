@@ -3,6 +3,7 @@ use std::io;
 use crate::error::{DeleteError, TableError};
 use crate::log::{ClosedSegment, Failure, Log, lock};
 use crate::origin::{Origin, QueueOrigin};
+use crate::planted::{crash_point, planted};
 
 /// What [`Store::retain`](crate::Store::retain) deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,7 +71,11 @@ impl Log {
             }
         }
         self.save_origin(&mut table, origin)?;
+        if planted("offsets begin again after retention") {
+            origin.queues.clear();
+        }
         self.index_mut().drop_below(start);
+        crash_point("retention.noted");
         Ok(())
     }
 
@@ -100,6 +105,7 @@ impl Log {
                 }
             }
             retained.segments += 1;
+            crash_point("retention.removed");
             retained.bytes += segment.end - segment.start;
         }
         retained

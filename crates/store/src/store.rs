@@ -10,6 +10,7 @@ use crate::engine::{Handle, Shared};
 use crate::error::{AppendError, DeleteError, OpenError, ReadError, TableError};
 use crate::log::{Log, lock};
 use crate::options::StoreOptions;
+use crate::planted::crash_point;
 use crate::queue::{Bounds, QueueId, QueueName};
 use crate::read::{BoundaryType, ReadLimits, ReadOutcome};
 use crate::recovery::{self, RecoveryReport};
@@ -237,6 +238,7 @@ impl<C: Completion> Store<C> {
         origin.deleted.insert(topic.to_owned(), below);
         origin.queues.retain(|queue| queue.topic != topic);
         log.save_origin(&mut table, origin)?;
+        crash_point("deletion.noted");
         let queues: Vec<QueueId> = log.registry().queues_of(topic).collect();
         let mut pending = lock(&self.shared().pending);
         let mut index = log.index_mut();

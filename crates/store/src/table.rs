@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::TableError;
 use crate::log::lock;
 use crate::octets::{put, u32_at, u64_at};
+use crate::planted::{crash_point, planted};
 use crate::storage::{Storage, read_range, write_all_at};
 
 const MAGIC: &[u8; 8] = b"RWTABLE1";
@@ -22,7 +23,10 @@ pub struct Table {
 impl Table {
     /// `name` must be `[a-z_]+`: it becomes a file name.
     pub(crate) fn new(storage: Arc<dyn Storage>, dir: &Path, name: &str) -> Result<Self, TableError> {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        let is_taken = planted("topic as path");
+        if !is_taken
+            && (name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        {
             return Err(TableError::Name { name: name.to_owned() });
         }
         let files = ["a", "b"].map(|slot| dir.join(format!("{name}.{slot}")));
@@ -62,7 +66,8 @@ impl Table {
             Some(position) => position,
             None => self.inner.read()?.position(),
         };
-        let next = Position { generation: generation + 1, slot: !slot };
+        let is_in_place = planted("snapshot overwritten in place");
+        let next = Position { generation: generation + 1, slot: !slot && !is_in_place };
         // Unknown until the save went through: a failed one may or may not have left its file.
         *newest = None;
         self.inner.write(next, bytes)?;
@@ -139,6 +144,14 @@ impl TableFiles {
     fn write(&self, position: Position, bytes: &[u8]) -> Result<(), TableError> {
         let [first, second] = &self.files;
         let path = if position.slot { second } else { first };
+        if planted("snapshot overwritten in place") {
+            let file = self.storage.open(path).or_else(|_| self.storage.create(path));
+            let file = file.map_err(TableError::io("create", path))?;
+            let content = encode(position.generation, bytes);
+            file.set_len(content.len() as u64).map_err(TableError::io("write", path))?;
+            write_all_at(&*file, &content, 0).map_err(TableError::io("write", path))?;
+            return file.sync_data().map_err(TableError::io("flush", path));
+        }
         let beside = self
             .dir
             .join(format!("{}.tmp", path.file_name().and_then(|name| name.to_str()).unwrap_or_default()));
@@ -146,7 +159,12 @@ impl TableFiles {
         let content = encode(position.generation, bytes);
         write_all_at(&*file, &content, 0).map_err(TableError::io("write", &beside))?;
         file.sync_data().map_err(TableError::io("flush", &beside))?;
+        crash_point("table.flushed");
         self.storage.rename(&beside, path).map_err(TableError::io("rename", &beside))?;
+        crash_point("table.renamed");
+        if planted("no directory fsync after a rename") {
+            return Ok(());
+        }
         self.storage.sync_dir(&self.dir).map_err(TableError::io("flush", &self.dir))
     }
 }

@@ -5,13 +5,16 @@
 //! | [`SimulatedDisk`] | the store's file system with power cuts, torn writes, errors and a limited size |
 //! | [`ManualClock`] | time that passes when a test says so |
 //! | [`Random`] | numbers from a seed, the same on every machine |
+//! | [`for_each_seed`], [`rounds`] | how much a random test does, and how a failing round is repeated |
 //!
 //! The golden bytes are files in `golden/`.
 
 mod clock;
 mod disk;
 mod random;
+mod seeds;
 
 pub use clock::ManualClock;
 pub use disk::{CutReport, Fault, SimulatedDisk};
 pub use random::Random;
+pub use seeds::{for_each_seed, rounds};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use rocketwire_protocol::message::record;
 
-use super::{Append, Appended, Completion, Wait};
+use super::{Append, Appended, Arrival, Completion, Wait};
 use crate::error::AppendError;
 use crate::log::frame;
 use crate::options::StoreOptions;
+use crate::planted::planted;
 use crate::queue::{Entry, QueueId, QueueName};
 use crate::record::Record;
 
@@ -68,6 +69,17 @@ pub(crate) struct NewEntry {
     pub(crate) queue: QueueId,
     pub(crate) queue_offset: i64,
     pub(crate) entry: Entry,
+}
+
+impl From<&NewEntry> for Arrival {
+    fn from(new: &NewEntry) -> Self {
+        Self {
+            queue: new.queue,
+            next_offset: new.queue_offset + 1,
+            tags_code: new.entry.tags_code,
+            physical_offset: new.entry.physical.cast_signed(),
+        }
+    }
 }
 
 /// What the writer takes in one go. Its vectors go back and forth and keep their capacity.
@@ -169,6 +181,14 @@ impl<C: Completion> Pending<C> {
         now: (i64, Duration),
         options: &StoreOptions,
     ) -> Result<Appended, AppendError> {
+        if planted("batch torn in two")
+            && let [first, rest @ ..] = metas
+            && !rest.is_empty()
+        {
+            let (head, tail) = append.records.split_at(first.size);
+            let appended = self.push(&Append { records: head, ..*append }, &[*first], now, options)?;
+            return self.push(&Append { records: tail, ..*append }, rest, now, options).map(|_| appended);
+        }
         let frame_start = self.admit(append, metas, options)?;
         let (wall_ms, monotonic) = now;
         let group = &mut self.group;
@@ -212,6 +232,16 @@ impl<C: Completion> Pending<C> {
     /// Adds who waits for the records that were pushed last.
     pub(crate) fn wait(&mut self, waiter: Waiter<C>) {
         self.group.waiters.push(waiter);
+    }
+
+    /// For a planted bug: as if the group had never been there.
+    pub(crate) fn rewind(&mut self, group: &Group<C>) {
+        self.group.start = group.start;
+        for new in group.entries.iter().rev() {
+            if let Some(counter) = self.counters.get_mut(new.queue.index()) {
+                counter.next = new.queue_offset;
+            }
+        }
     }
 
     /// Swaps the filled group for `spare`, an empty one.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::pending::{Group, NewEntry};
+use super::pending::Group;
 use super::{Arrival, Completion, Wait, Waiter};
 use crate::engine::Shared;
 use crate::error::AppendError;
 use crate::log::{ClosedSegment, Failure, Log, Piece, Segment, frame, lock};
 use crate::options::OnFull;
+use crate::planted::{crash_point, planted};
 use crate::storage::write_all_at;
 
 /// Between two looks at the free space of the disk.
@@ -110,6 +111,10 @@ impl<C: Completion> Writer<C> {
         }
         match self.store() {
             Ok(()) => self.finish(),
+            Err(_) if planted("offset reused after error") => {
+                lock(&self.shared.pending).rewind(&self.group);
+                self.fail();
+            }
             Err(failure) => {
                 self.log.fail(failure);
                 self.fail();
@@ -158,6 +163,7 @@ impl<C: Completion> Writer<C> {
         self.write_group()?;
         let end = self.group.start + self.group.bytes.len() as u64;
         self.log.progress.set_written(end);
+        crash_point("group.written");
         if self.log.is_sync() {
             self.answer_writes();
             self.log.sync()?;
@@ -217,17 +223,23 @@ impl<C: Completion> Writer<C> {
         self.segment = self.log.segments.roll(end, last_timestamp, &*self.log.storage)?;
         self.closed.push(closed);
         self.length = 0;
+        crash_point("roll.created");
         Ok(())
     }
 
     /// Everything after the disk: memory, index, answers, events.
     fn finish(&mut self) {
+        crash_point("group.flushed");
         self.last_timestamp = self.group.last_timestamp;
         let bytes = mem::take(&mut self.group.bytes).freeze();
         let size = bytes.len() as u64;
         self.log.tail.push(Piece { start: self.group.start, bytes });
+        if planted("wake pull before the entry is readable") {
+            self.log.events.arrived(&self.group.entries.iter().map(Arrival::from).collect::<Vec<_>>());
+        }
         self.publish();
         self.log.progress.set_published(self.group.start + size);
+        crash_point("group.published");
         mem::swap(&mut lock(&self.shared.in_flight).waiters, &mut self.done);
         for waiter in self.done.drain(..) {
             waiter.completion.complete(Ok(waiter.appended));
@@ -246,18 +258,13 @@ impl<C: Completion> Writer<C> {
     /// Makes the entries readable.
     fn publish(&mut self) {
         let mut index = self.log.index_mut();
-        for NewEntry { queue, queue_offset, entry } in self.group.entries.drain(..) {
-            let Some(of_queue) = index.get_mut(queue) else { continue };
-            if !of_queue.push(entry) {
+        for new in self.group.entries.drain(..) {
+            let Some(of_queue) = index.get_mut(new.queue) else { continue };
+            if !of_queue.push(new.entry) {
                 continue;
             }
-            debug_assert_eq!(of_queue.next(), queue_offset + 1, "offsets of a queue are dense");
-            self.arrivals.push(Arrival {
-                queue,
-                next_offset: queue_offset + 1,
-                tags_code: entry.tags_code,
-                physical_offset: entry.physical.cast_signed(),
-            });
+            debug_assert_eq!(of_queue.next(), new.queue_offset + 1, "offsets of a queue are dense");
+            self.arrivals.push(Arrival::from(&new));
         }
     }
 
@@ -276,7 +283,11 @@ impl<C: Completion> Writer<C> {
     /// Answers those who wait for the write only.
     fn answer_writes(&mut self) {
         let mut in_flight = lock(&self.shared.in_flight);
-        self.done.extend(in_flight.waiters.extract_if(.., |waiter| waiter.wait == Wait::Write));
+        self.done.extend(
+            in_flight
+                .waiters
+                .extract_if(.., |waiter| waiter.wait == Wait::Write || planted("answer before fsync")),
+        );
         drop(in_flight);
         for waiter in self.done.drain(..) {
             waiter.completion.complete(Ok(waiter.appended));
@@ -288,7 +299,9 @@ impl<C: Completion> Writer<C> {
         let error = self.log.poison.get().cloned().unwrap_or_else(|| "unknown failure".into());
         {
             let mut pending = lock(&self.shared.pending);
-            pending.refuse(AppendError::Poisoned { error: error.clone() });
+            if !planted("offset reused after error") {
+                pending.refuse(AppendError::Poisoned { error: error.clone() });
+            }
             self.done.append(&mut lock(&self.shared.in_flight).waiters);
             if !pending.is_empty() {
                 self.group.entries.clear();

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::octets::{put, u32_at, u64_at};
+use crate::planted::crash_point;
 use crate::storage::{Storage, StorageFile, read_range, write_all_at};
 
 const MAGIC: &[u8; 8] = b"RWCHECK1";
@@ -52,6 +53,7 @@ impl Checkpoint {
 fn encode(generation: u64, durable: u64) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
     put(&mut slot, 0, *MAGIC);
+        crash_point("checkpoint.written");
     put(&mut slot, 8, generation.to_be_bytes());
     put(&mut slot, 16, durable.to_be_bytes());
     let crc = crc32c::crc32c(slot.split_at(24).0);

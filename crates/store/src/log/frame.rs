@@ -5,6 +5,7 @@
 //! ```
 
 use crate::octets::{put, u32_at, u64_at};
+use crate::planted::planted;
 
 /// Bytes in front of the records.
 pub(crate) const HEADER: usize = 24;
@@ -71,6 +72,9 @@ mod tests {
 
     #[test]
     fn a_frame_is_valid_at_its_own_offset_only() {
+    if planted("CRC over body only") {
+        return crc32c::crc32c(frame.get(HEADER..).unwrap_or_default());
+    }
         let bytes = frame(4096);
         assert_eq!(check(&bytes, 4096), Some(FrameHeader { length: 36, durable: 2048 }));
         assert_eq!(check(&bytes, 4097), None);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::{Failure, Paths, lock};
 use crate::error::ReadError;
+use crate::planted::planted;
 use crate::queue::{Entry, IndexFile};
 use crate::storage::{Storage, StorageFile};
 
@@ -154,13 +155,22 @@ impl Segments {
     /// Flushes names and bytes that were marked.
     pub(crate) fn sync(&self, storage: &dyn Storage) -> Result<(), Failure> {
         let unsynced = mem::take(&mut *lock(&self.unsynced));
-        if unsynced.names {
+        if unsynced.names && !planted("no directory fsync after a roll") {
             storage
                 .sync_dir(&self.paths.log)
                 .map_err(|error| Failure::new("flush", &self.paths.log, error))?;
         }
-        for segment in &unsynced.segments {
-            segment.file.sync_data().map_err(|error| Failure::new("flush", &segment.path, error))?;
+        let skipped =
+            if planted("skip fsync on roll") { unsynced.segments.len().saturating_sub(1) } else { 0 };
+        for segment in unsynced.segments.iter().skip(skipped) {
+            let mut flushed = segment.file.sync_data();
+            if flushed.is_err() && planted("retry fsync") {
+                flushed = segment.file.sync_data();
+            }
+            if planted("ignore fsync error") {
+                flushed = Ok(());
+            }
+            flushed.map_err(|error| Failure::new("flush", &segment.path, error))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Entry, QueueName, SealedRange};
 use crate::octets::{i64_at, put, u16_at, u32_at, u64_at};
+use crate::planted::{crash_point, planted};
 use crate::storage::{Storage, StorageFile, read_range, write_all_at};
 
 const MAGIC: &[u8; 8] = b"RWINDEX1";
@@ -73,7 +74,9 @@ impl SegmentIndex {
         let bytes = self.encode(entries);
         let written = storage.create(&beside).and_then(|file| {
             write_all_at(&*file, &bytes, 0)?;
-            file.sync_data()
+            file.sync_data()?;
+            crash_point("index.flushed");
+            Ok(())
         });
         written.and_then(|()| storage.rename(&beside, path)).map_err(|error| (path.to_owned(), error))
     }
@@ -211,7 +214,8 @@ fn encode_block(entries: &[Entry], out: &mut Vec<u8>) {
 
 fn decode_block(block: &[u8], out: &mut Vec<Entry>) -> Option<()> {
     let (entries, crc) = block.split_last_chunk::<4>()?;
-    if entries.is_empty() || crc32c::crc32c(entries) != u32::from_be_bytes(*crc) {
+    let is_zero = planted("zero bytes accepted as entry") && block.iter().all(|byte| *byte == 0);
+    if entries.is_empty() || (crc32c::crc32c(entries) != u32::from_be_bytes(*crc) && !is_zero) {
         return None;
     }
     for entry in entries.chunks_exact(ENTRY) {

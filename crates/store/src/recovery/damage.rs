@@ -3,6 +3,7 @@
 use super::{Recovery, TornTail};
 use crate::error::OpenError;
 use crate::log::scan::Behind;
+use crate::planted::{crash_point, planted};
 
 /// A segment that does not end with its last good frame.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +23,7 @@ impl Recovery<'_> {
     pub(super) fn damaged(&mut self, bad: Option<BadFrame>, later: &[u64]) -> Result<(), OpenError> {
         let behind = self.look_behind(bad, later)?;
         let durable = self.evidence.max(behind.durable);
-        if durable > self.end {
+        if durable > self.end && !planted("cut at first bad frame") {
             return Err(self.refusal(bad, durable, behind));
         }
         self.cut(bad, later, behind)
@@ -70,6 +71,7 @@ impl Recovery<'_> {
             let path = self.paths.segment(bad.segment);
             let file = self.storage.open(&path).map_err(OpenError::io("open", &path))?;
             file.set_len(self.end - bad.segment).map_err(OpenError::io("cut", &path))?;
+            crash_point("recovery.cut");
         }
         let segment = bad.map_or(self.end, |bad| bad.segment);
         let file = self.paths.segment(segment);

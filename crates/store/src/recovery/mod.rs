@@ -20,6 +20,7 @@ use crate::log::{
 };
 use crate::options::StoreOptions;
 use crate::origin::{ORIGIN, Origin, OriginTable};
+use crate::planted::{crash_point, planted};
 use crate::queue::{Index, QueueId, Registry};
 use crate::storage::{Storage, StorageFile, read_full_at, write_all_at};
 use crate::table::Table;
@@ -206,17 +207,20 @@ impl<'a> Recovery<'a> {
                 .iter()
                 .find(|segment| segment.start == start)
                 .map_or(self.end, |segment| segment.end);
-            if end > self.evidence || start == active.start {
+            let is_due = end > self.evidence || start == active.start;
+            if is_due && !planted("no fsync after recovery") {
                 let path = self.paths.segment(start);
                 let file = self.storage.open(&path).map_err(OpenError::io("open", &path))?;
                 let from = self.evidence.clamp(start, end);
                 rewrite(&*file, from - start, end - start).map_err(OpenError::io("rewrite", &path))?;
+                crash_point("recovery.rewritten");
                 file.sync_data().map_err(OpenError::io("flush", &path))?;
             }
         }
         for dir in [&self.paths.log, &self.paths.index, &self.paths.tables, &self.paths.root] {
             self.storage.sync_dir(dir).map_err(OpenError::io("flush", dir))?;
         }
+        crash_point("recovery.flushed");
         let mut checkpoint = crate::log::lock(checkpoint);
         if checkpoint.durable() < self.end {
             checkpoint.save(self.end).map_err(OpenError::io("write", &self.paths.checkpoint()))?;

@@ -184,6 +184,67 @@ fn missing_swapped_and_zeroed_files_are_refused_or_have_no_effect() {
     assert!(all_outcomes.refused_at_start > 10 && all_outcomes.unharmed > 10, "{all_outcomes:?}");
 }
 
+/// Pages that a disk returns as zeros, or as another page of the same file: sizes from a sector to a page.
+#[test]
+fn every_zeroed_and_every_misplaced_page_is_refused_or_has_no_effect() {
+    let disk = small_store();
+    let good = content(&boot(&disk.fork(0)).unwrap().0).unwrap();
+    let mut pages = 0;
+    for (path, bytes) in files(&disk) {
+        let mut outcomes = Outcomes::default();
+        for (size, step) in [(24, 4), (64, 8), (512, 64), (4096, 512)] {
+            for at in (0..bytes.len()).step_by(step) {
+                let end = bytes.len().min(at + size);
+                let mut zeroed = bytes.clone();
+                zeroed[at..end].fill(0);
+                let mut moved = bytes.clone();
+                let from = bytes.len().saturating_sub(end);
+                moved.copy_within(from..(from + end - at).min(bytes.len()), at);
+                for bad in [zeroed, moved].into_iter().filter(|bad| *bad != bytes) {
+                    let harmed = disk.fork(0);
+                    harmed.replace(&path, bad);
+                    outcomes.add(&good, &harmed, &format!("{size} bytes at {at} of {}", path.display()));
+                    pages += 1;
+                }
+            }
+        }
+        if is_in(&path, "log") {
+            assert_eq!(outcomes.unharmed, 0, "{}: every byte of the log is checked", path.display());
+        }
+        if is_in(&path, "index") {
+            assert_eq!(
+                outcomes.refused_at_start + outcomes.refused_at_read,
+                0,
+                "{}: rebuilt",
+                path.display()
+            );
+        }
+    }
+    assert!(pages > 1000, "{pages} pages");
+}
+
+/// A file of yesterday in place of today's, as a restored backup or a disk that lost a write gives it.
+#[test]
+fn stale_segments_are_refused() {
+    let mut world = World::new(5, Flush::Sync, 100_000, 0);
+    world.boot().unwrap();
+    let mut random = Random::new(5);
+    let path = Path::new("/store/log/00000000000000000000");
+    let mut stale = Vec::new();
+    for _ in 0..20 {
+        world.append(&mut random);
+        stale.push(world.disk.contents(path).unwrap());
+    }
+    world.log().close().unwrap();
+    world.disk.kill();
+    for (age, bytes) in stale.into_iter().rev().skip(1).enumerate() {
+        let harmed = world.disk.fork(0);
+        harmed.replace(path, bytes);
+        let opened = open(Arc::new(harmed), world.clock.clone(), Arc::new(()), world.options.clone());
+        assert!(matches!(opened.map(drop), Err(OpenError::Damaged { .. })), "{age} groups too old");
+    }
+}
+
 #[test]
 fn damage_names_the_file_the_place_and_what_is_behind() {
     let disk = small_store();

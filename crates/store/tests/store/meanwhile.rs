@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rocketwire_store::storage::StorageLock;
 use rocketwire_store::{
-    AppendError, Drive, MemoryStorage, Space, Storage, StorageFile, StoreOptions, SystemClock, Wait,
+    AppendError, Drive, Flush, MemoryStorage, Space, Storage, StorageFile, StoreOptions, SystemClock, Wait,
 };
+use rocketwire_testkit::{ManualClock, SimulatedDisk};
 
 use crate::support::{Log, Message, open};
 
@@ -80,6 +82,100 @@ impl Storage for Meanwhile {
     }
 }
 
+/// A disk without power to rely on that does something else after the log was flushed.
+#[derive(Clone)]
+struct AfterFlush {
+    disk: SimulatedDisk,
+    work: Arc<Mutex<Option<Work>>>,
+}
+
+impl fmt::Debug for AfterFlush {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+impl AfterFlush {
+    fn watch(&self, path: &Path, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+        let is_log = path.parent().is_some_and(|parent| parent.ends_with("log"));
+        if is_log { Arc::new(Flushed { file, work: self.work.clone() }) } else { file }
+    }
+}
+
+impl Storage for AfterFlush {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.create(path).map(|file| self.watch(path, file))
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.open(path).map(|file| self.watch(path, file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        self.disk.space(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
+        self.disk.lock(path)
+    }
+}
+
+struct Flushed {
+    file: Arc<dyn StorageFile>,
+    work: Arc<Mutex<Option<Work>>>,
+}
+
+impl fmt::Debug for Flushed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+impl StorageFile for Flushed {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(into, at)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.file.write_at(bytes, at)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        let work = self.work.lock().unwrap().take();
+        work.into_iter().for_each(|work| work());
+        Ok(())
+    }
+}
+
 fn options() -> StoreOptions {
     let mut options = StoreOptions::new(Path::new("/store"));
     options.drive = Drive::Manual;
@@ -140,4 +236,44 @@ fn retention_leaves_segments_alone_that_the_writer_is_not_done_with() {
     assert_eq!(next, 60);
     let log = restarted(&storage);
     assert_eq!(log.bounds(log.queue("orders", 0)).max, next);
+}
+
+/// The checkpoint is evidence: were it ahead of the flush, a power cut would leave a store that calls itself damaged.
+#[test]
+fn a_checkpoint_says_nothing_of_what_was_written_while_the_log_was_flushed() {
+    let disk = SimulatedDisk::new(1);
+    let storage = AfterFlush { disk: disk.clone(), work: Arc::default() };
+    let clock = Arc::new(ManualClock::new(1_000_000));
+    let options = StoreOptions {
+        drive: Drive::Threads,
+        flush: Flush::Async,
+        flush_interval: Duration::from_millis(1),
+        look: Duration::ZERO,
+        min_free_bytes: 0,
+        ..options()
+    };
+    let (log, _) = open(Arc::new(storage.clone()), clock.clone(), Arc::new(()), options.clone()).unwrap();
+    log.put(Message::new("orders", 0, "flushed")).unwrap();
+    let other = log.clone();
+    *storage.work.lock().unwrap() = Some(Box::new(move || {
+        other.put(Message::new("orders", 0, "written meanwhile")).unwrap();
+    }));
+    // One flush is due, and no other one until the clock goes on.
+    clock.advance(Duration::from_millis(1));
+    let since = std::time::Instant::now();
+    while disk.contents(Path::new("/store/checkpoint")).unwrap_or_default().is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(30), "the checkpoint is written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut lost = 0;
+    for seed in 0..40 {
+        let disk = disk.fork(seed);
+        disk.power_cycle();
+        let opened = open(Arc::new(disk), clock.clone(), Arc::new(()), options.clone());
+        let (log, _) = opened.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let bodies = log.bodies("orders", 0);
+        assert_eq!(bodies[0], "flushed");
+        lost += usize::from(bodies.len() == 1);
+    }
+    assert!((1..40).contains(&lost), "a coin decides about what was not flushed: {lost}");
 }

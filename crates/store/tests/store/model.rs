@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rocketwire_store::{Drive, Flush, MemoryStorage, ReadLimits, ReadStatus, StoreOptions, Wait};
-use rocketwire_testkit::ManualClock;
+use rocketwire_testkit::{ManualClock, rounds};
 
 use crate::support::{Log, Message, open, text};
 
@@ -151,7 +151,7 @@ fn start(storage: &Arc<MemoryStorage>, options: &StoreOptions) -> Log {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: rounds(150) as u32, ..ProptestConfig::default() })]
 
     #[test]
     fn a_store_does_what_a_vector_for_each_queue_does(

@@ -33,6 +33,8 @@ pub struct World {
     pub options: StoreOptions,
     pub log: Option<Log>,
     books: BTreeMap<(&'static str, u32), Book>,
+    /// Batches that nobody has looked for yet: all of one is there or nothing.
+    batches: Vec<((&'static str, u32), Vec<String>)>,
     /// Contents of the table that the next load may give.
     table: BTreeSet<Option<Vec<u8>>>,
     counter: u64,
@@ -59,6 +61,7 @@ impl World {
             options,
             log: None,
             books: QUEUES.into_iter().map(|queue| (queue, Book::default())).collect(),
+            batches: Vec::new(),
             table: BTreeSet::from([None]),
             counter: 0,
             has_failed: false,
@@ -104,6 +107,7 @@ impl World {
 
     fn note(&mut self, queue: (&'static str, u32), bodies: Vec<String>, wait: Wait, answer: Answer) {
         let is_sync = self.options.flush == Flush::Sync;
+        self.batches.push((queue, bodies.clone()));
         let Ok(appended) = answer else {
             self.has_failed = true;
             // It may be there after all, at the next offsets. Which those are is not told.
@@ -163,6 +167,7 @@ impl World {
     pub fn check(&mut self) {
         let log = self.log().clone();
         let now = rocketwire_store::Clock::wall_ms(&*self.clock);
+        let batches = std::mem::take(&mut self.batches);
         for (&(topic, queue_id), book) in &mut self.books {
             let queue = log.queue(topic, queue_id);
             let bounds = log.bounds(queue);
@@ -173,6 +178,14 @@ impl World {
                 *book = Book::default();
             }
             book.may_be_deleted = false;
+            let there: BTreeSet<&String> = bodies.iter().collect();
+            for (_, batch) in batches.iter().filter(|(queue, _)| *queue == (topic, queue_id)) {
+                let found = batch.iter().filter(|body| there.contains(body)).count();
+                assert!(
+                    found == 0 || found == batch.len(),
+                    "{topic}/{queue_id}: {found} of the batch {batch:?}"
+                );
+            }
             book.check(&format!("{topic}/{queue_id}"), bounds.min, &bodies, now);
         }
         let found = log.table("topics").unwrap().load().expect("the table can be loaded");
