@@ -35,6 +35,7 @@ mod fields;
 pub mod frame;
 pub mod header;
 pub mod message;
+mod planted;
 pub mod rpc;
 
 pub use code::{LanguageCode, RequestCode, ResponseCode, Version};

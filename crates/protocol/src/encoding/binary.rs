@@ -7,6 +7,7 @@ use crate::{
     Command, Encoding, Fields, Flag, LanguageCode, Version, WriteFields,
     fields::{self, FieldWriter},
     frame::{EncodeError, FrameError},
+    planted::planted,
 };
 
 /// The least length of a header: the fixed part with empty remark and map.
@@ -102,6 +103,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+        assert!(!planted("unwrap on a short field") || self.0.len() >= N, "planted");
         let (taken, rest) =
             self.0.split_first_chunk::<N>().ok_or(FrameError::Header("a field runs past the header"))?;
         self.0 = rest;

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use super::properties::MAX_LEN;
-use crate::encoding::binary;
+use crate::{encoding::binary, planted::planted};
 
 /// Bytes of an item besides its body and properties.
 pub const ITEM_OVERHEAD: usize = 22;
@@ -98,7 +98,8 @@ fn take_item(rest: &mut Bytes) -> Option<Item> {
     let body = take(&mut item, body_len)?;
     let properties_len = usize::try_from(item.try_get_i16().ok()?).ok()?;
     let properties = take(&mut item, properties_len)?;
-    item.is_empty().then(|| Item { flag, body, properties: binary::text(&properties, &properties) })
+    let whole = item.is_empty() || planted("bytes behind a batch item accepted");
+    whole.then(|| Item { flag, body, properties: binary::text(&properties, &properties) })
 }
 
 fn take(from: &mut Bytes, len: usize) -> Option<Bytes> {
@@ -127,7 +128,9 @@ mod tests {
     fn damage_ends_the_batch() {
         let mut one = Vec::new();
         encode_item(0, b"hello", "", &mut one).unwrap();
-        for (at, byte) in [(0, 0x80), (3, 3), (3, 255), (16, 0xff), (19, 6), (19, 4), (25, 0xff)] {
+        for (at, byte) in
+            [(0, 0x80), (3, 3), (3, 26), (3, 28), (3, 255), (16, 0xff), (19, 6), (19, 4), (25, 0xff)]
+        {
             let mut body = one.clone();
             body.extend_from_slice(&one);
             body[at] = byte;

@@ -136,6 +136,7 @@ fn read_up_to(decoder: impl io::Read, compressed: usize, limit: usize) -> Result
 
     // A guess from what is there, not from what the peer announces.
     let mut out = Vec::with_capacity(compressed.saturating_mul(2).min(limit));
+    let limit = if crate::planted::planted("decompression without a limit") { usize::MAX } else { limit };
     decoder
         .take((limit as u64).saturating_add(1))
         .read_to_end(&mut out)

@@ -23,6 +23,7 @@ use crate::{
     ClientOptions, CloseCause, Connection, Counters, HookError, RpcError,
     connection::Endpoint,
     dispatch::{Router, run_after},
+    planted::planted,
 };
 use name_servers::NameServers;
 use table::Table;
@@ -222,7 +223,10 @@ impl RemotingClient {
         }
         self.0.table.retire(addr, old);
         let connection = self.connected(addr, begun, timeout).await?;
-        let response = connection.call(command, begun, timeout).await?;
+        let mut response = connection.call(command.clone(), begun, timeout).await?;
+        if planted("GO_AWAY tried a third time") && response.response_code() == ResponseCode::GO_AWAY {
+            response = connection.call(command, begun, timeout).await?;
+        }
         if response.response_code() == ResponseCode::GO_AWAY { Err(gone()) } else { Ok(response) }
     }
 

@@ -10,7 +10,7 @@ use rocketwire_protocol::Command;
 use tokio::time::Instant;
 
 use super::RemotingClient;
-use crate::{RpcError, Tried};
+use crate::{RpcError, Tried, planted::planted};
 
 #[derive(Default)]
 pub(super) struct NameServers(Mutex<State>);
@@ -79,7 +79,8 @@ pub(super) async fn invoke(
         if left.is_zero() {
             break;
         }
-        let share = left / (order.len() - at) as u32;
+        let shares = if planted("a silent name server uses up the budget") { 1 } else { order.len() - at };
+        let share = left / shares as u32;
         match client.invoke(addr, command.clone(), share).await {
             Ok(response) => {
                 servers.pin(addr);

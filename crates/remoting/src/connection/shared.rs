@@ -214,7 +214,9 @@ impl Shared {
         response.flag = Flag(response.flag.0 | Flag::RESPONSE.0);
         response.language = self.options().language;
         response.version = self.options().version;
-        if let Err(error) = self.encode_limited(response, back.opaque, back.encoding, out) {
+        let own = planted("answer in the server's own encoding");
+        let encoding = if own { self.options().encoding } else { back.encoding };
+        if let Err(error) = self.encode_limited(response, back.opaque, encoding, out) {
             tracing::warn!(peer = %self.remote, opaque = back.opaque, "an answer cannot be written: {error}");
             let mut failed =
                 Command::error(ResponseCode::SYSTEM_ERROR, format!("the answer cannot be written: {error}"));
@@ -297,7 +299,12 @@ impl Shared {
         state.closed = Some(cause.clone());
         state.out = Vec::new();
         state.writing = 0;
-        let (_, wakers) = state.in_flight.drain(|| Err(CallEnd::Closed(cause.clone())));
+        let left = planted("calls left behind by a close");
+        let (_, wakers) = if left {
+            (0, Vec::new())
+        } else {
+            state.in_flight.drain(|| Err(CallEnd::Closed(cause.clone())))
+        };
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
@@ -330,7 +337,7 @@ impl Shared {
 
     /// There may be room again.
     pub(crate) fn tell_room(&self) {
-        if self.waiting_for_room.load(Ordering::SeqCst) > 0 {
+        if self.waiting_for_room.load(Ordering::SeqCst) > 0 && !planted("lost wake: room is not told") {
             self.room.notify_waiters();
         }
     }

@@ -267,7 +267,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
         let response = endpoint.router.dispatch(&self.connection, command, shutting_down, cx);
         if let Some(mut response) = response
-            && !back.oneway
+            && (!back.oneway || planted("one-way request is answered"))
             && !(planted("answer dropped when the buffer is full") && self.out.len() > 65_536)
         {
             self.shared.encode_answer(&mut response, back, &mut self.out);
@@ -448,6 +448,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         self.expire_calls(now);
         if let Some(since) = self.stalled_since
             && now - since >= options.write_stall
+            && !planted("a peer that never reads is kept")
         {
             return Err(CloseCause::Stalled { pending: self.out.len() - self.written, stalled: now - since });
         }
@@ -475,7 +476,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     fn expire_calls(&mut self, now: Instant) {
         let late = if planted("deadline a second late") { Duration::from_secs(1) } else { Duration::ZERO };
-        let due = (now - late).into_std();
+        let due = if planted("wall clock in a deadline") {
+            std::time::Instant::now()
+        } else {
+            (now - late).into_std()
+        };
         let mut state = self.shared.lock();
         if state.in_flight.next_deadline().is_none_or(|deadline| deadline > due) {
             return;

@@ -22,7 +22,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{BindError, CloseCause, Connection, Counters, Router, ServerOptions, connection::Endpoint};
+use crate::{
+    BindError, CloseCause, Connection, Counters, Router, ServerOptions, connection::Endpoint,
+    planted::planted,
+};
 
 /// A server that listens on one address.
 ///
@@ -168,7 +171,9 @@ impl Inner {
         let mut open = self.lock();
         let total: usize = open.per_ip.values().sum();
         let here = open.per_ip.entry(ip).or_default();
-        if *here >= self.options.max_connections_per_ip || total >= self.options.max_connections {
+        let here_max =
+            self.options.max_connections_per_ip + usize::from(planted("connection limit off by one"));
+        if *here >= here_max || total >= self.options.max_connections {
             return false;
         }
         *here += 1;

@@ -105,6 +105,31 @@ async fn a_late_answer_is_a_timeout_and_no_reason_to_close() {
     assert_eq!(client.counters().connections.load(SeqCst), 1);
 }
 
+// spec: remoting I2 I3
+#[tokio::test]
+async fn a_late_answer_is_not_given_to_the_next_owner_of_its_slot() {
+    let (listener, addr) = listen().await;
+    let mut options = ClientOptions::default();
+    options.connection.max_in_flight = 1;
+    let client = RemotingClient::new(options, Router::new());
+    let call = |body, timeout| {
+        let (client, addr) = (client.clone(), addr.clone());
+        tokio::spawn(async move { client.invoke(&addr, echo(body), timeout).await })
+    };
+    let late = call("late", Duration::from_millis(50));
+    let mut peer = Peer::accept(&listener).await;
+    let first = peer.request().await;
+    assert_eq!(within(late).await.unwrap().unwrap_err().kind(), RpcErrorKind::Timeout);
+    let next = call("next", LONG);
+    let second = peer.request().await;
+    assert_eq!(first.opaque as u16, second.opaque as u16, "there is one slot");
+    assert_ne!(first.opaque, second.opaque);
+    peer.answer(&first, "late").await;
+    peer.answer(&second, "next").await;
+    assert_eq!(within(next).await.unwrap().unwrap().body, "next");
+    assert_eq!(client.counters().strays.load(SeqCst), 1);
+}
+
 // spec: remoting I7
 #[tokio::test]
 async fn a_timeout_closes_the_connection_where_that_is_wanted() {
@@ -391,6 +416,7 @@ async fn go_away_twice_is_an_error() {
     let addr = server.local_addr().to_string();
     let error = client().invoke(&addr, echo("x"), LONG).await.unwrap_err();
     assert_eq!(error.kind(), RpcErrorKind::GoAway);
+    assert_eq!(server.counters().requests.load(SeqCst), 2, "one more attempt, not two");
     let mut options = ClientOptions::default();
     options.reconnect_on_go_away = false;
     let client = RemotingClient::new(options, Router::new());

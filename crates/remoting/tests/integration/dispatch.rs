@@ -99,6 +99,22 @@ async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
     assert_eq!((only.opaque, only.body), (6, "last".into()), "nothing before was answered");
 }
 
+// spec: remoting D4
+#[tokio::test]
+async fn a_panic_is_an_answer_and_the_connection_lives() {
+    let router = echo_router().route(RequestCode(3), processor_fn(|_| panic!("boom")), Lane::inline());
+    let server = serve(router).await;
+    let mut peer = Peer::dial(&server).await;
+    for n in 0..3 {
+        peer.send(&Command { opaque: n, ..Command::request(RequestCode(3)) }, Encoding::Json).await;
+        peer.send(&Command { opaque: n + 10, ..echo("alive") }, Encoding::Json).await;
+        let (panicked, echoed) = (peer.request().await, peer.request().await);
+        assert_eq!((panicked.code, panicked.opaque), (1, n));
+        assert!(panicked.remark.unwrap().contains("boom"));
+        assert_eq!((echoed.opaque, echoed.body), (n + 10, "alive".into()));
+    }
+}
+
 // spec: remoting D13 D14
 #[tokio::test]
 async fn a_request_that_waited_too_long_in_its_lane_is_answered_and_never_run() {
