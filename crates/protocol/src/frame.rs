@@ -127,22 +127,20 @@ pub fn decode(input: &mut BytesMut, limits: &Limits) -> Result<Option<Command>, 
         return Ok(None);
     }
     let mut frame = input.split_to(total + 4).freeze();
-    // The header is read where it stands: what it keeps are slices of the frame.
-    let header = frame.get(LENGTH_WORDS..LENGTH_WORDS + header_len).unwrap_or_default();
-    let mut command = match encoding {
-        Encoding::Json => json::decode(&frame, header)?,
-        Encoding::Binary => binary::decode(&frame, header)?,
-    };
-    frame.advance(LENGTH_WORDS + header_len);
-    command.body = frame;
-    Ok(Some(command))
+    frame.advance(LENGTH_WORDS);
+    read_header(frame, header_len, encoding).map(Some)
 }
 
 /// Reads the header part of a frame alone.
 pub fn decode_header(header: &Bytes, encoding: Encoding) -> Result<Command, FrameError> {
+    read_header(header.clone(), header.len(), encoding)
+}
+
+/// The header is read where it stands: what it keeps are slices of the frame, and so is the body behind it.
+fn read_header(frame: Bytes, header_len: usize, encoding: Encoding) -> Result<Command, FrameError> {
     match encoding {
-        Encoding::Json => json::decode(header, header),
-        Encoding::Binary => binary::decode(header, header),
+        Encoding::Json => json::decode(frame, header_len),
+        Encoding::Binary => binary::decode(frame, header_len),
     }
 }
 

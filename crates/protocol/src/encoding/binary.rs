@@ -1,6 +1,6 @@
 //! The ROCKETMQ binary header (Java: `RocketMQSerializable`).
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use crate::{
@@ -13,9 +13,10 @@ use crate::{
 /// The least length of a header: the fixed part with empty remark and map.
 pub(crate) const FIXED: usize = 21;
 
-/// Reads a whole header, which is a part of `frame`. The field region is checked here and read later.
-pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError> {
-    let mut rest = Cursor(header);
+/// Reads a whole header, the first `header_len` bytes of `frame`; the rest is the body. The field region is checked
+/// here and read later.
+pub(crate) fn decode(mut frame: Bytes, header_len: usize) -> Result<Command, FrameError> {
+    let mut rest = Cursor(frame.get(..header_len).unwrap_or_default());
     let code = rest.i16()?;
     let language = rest.u8()?;
     let version = rest.i16()?;
@@ -25,7 +26,7 @@ pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError
         usize::try_from(rest.i32()?).map_err(|_| FrameError::Header("negative remark length"))?;
     let remark = match remark_len {
         0 => None,
-        n => Some(text(frame, rest.take(n)?)),
+        n => Some(text(&frame, rest.take(n)?)),
     };
     // A negative length means "no fields", without an error (RocketMQSerializable.mapDeserialize).
     let fields = match usize::try_from(rest.i32()?) {
@@ -36,6 +37,7 @@ pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError
             Fields::binary(frame.slice_ref(region))
         }
     };
+    frame.advance(header_len);
     Ok(Command {
         code: i32::from(code),
         language: LanguageCode(language),
@@ -44,7 +46,7 @@ pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError
         flag: Flag(flag),
         remark,
         fields,
-        body: Bytes::new(),
+        body: frame,
         encoding: Encoding::Binary,
     })
 }

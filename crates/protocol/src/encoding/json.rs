@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use crate::{
@@ -18,17 +18,21 @@ use crate::{
 /// How deep values may nest that we skip or keep as text.
 const MAX_DEPTH: usize = 32;
 
-/// Reads a whole header, which is a part of `frame`: the fixed members at once, `extFields` is checked here and
-/// read later.
-pub(crate) fn decode(frame: &Bytes, header: &[u8]) -> Result<Command, FrameError> {
+/// Reads a whole header, the first `header_len` bytes of `frame`; the rest is the body. The fixed members are read at
+/// once, `extFields` is checked here and read later.
+pub(crate) fn decode(mut frame: Bytes, header_len: usize) -> Result<Command, FrameError> {
+    let header = frame.get(..header_len).unwrap_or_default();
     // Java replaces malformed UTF-8 inside strings; then so do we, and work on the mended copy.
-    match std::str::from_utf8(header) {
-        Ok(_) => decode_text(frame, header),
+    let mut command = match std::str::from_utf8(header) {
+        Ok(_) => decode_text(&frame, header)?,
         Err(_) => {
             let mended = Bytes::from(String::from_utf8_lossy(header).into_owned());
-            decode_text(&mended, &mended)
+            decode_text(&mended, &mended)?
         }
-    }
+    };
+    frame.advance(header_len);
+    command.body = frame;
+    Ok(command)
 }
 
 fn decode_text(parent: &Bytes, text: &[u8]) -> Result<Command, FrameError> {
@@ -296,6 +300,9 @@ impl<'a> Scanner<'a> {
 
     /// An `int` property as fastjson reads it: a number, a number in quotes, `1.0`, or null for 0.
     fn integer(&mut self) -> Result<i32, FrameError> {
+        if let Some(n) = self.plain_integer() {
+            return Ok(n);
+        }
         let token = self.value()?;
         let text: Cow<'_, [u8]> = match token {
             Token::Null => return Ok(0),
@@ -314,9 +321,33 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The fast way of [`Scanner::integer`]: up to ten digits that end at a comma or a brace.
+    fn plain_integer(&mut self) -> Option<i32> {
+        let rest = self.text.get(self.at..)?;
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let mut n = 0;
+        for (read, byte) in digits.iter().take(11).enumerate() {
+            match byte {
+                b'0'..=b'9' if read < 10 => n = n * 10 + i64::from(byte - b'0'),
+                b',' | b'}' if read > 0 => {
+                    let n = i32::try_from(if negative { -n } else { n }).ok()?;
+                    self.at += usize::from(negative) + read;
+                    return Some(n);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     fn language(&mut self) -> Result<LanguageCode, FrameError> {
         match self.value()? {
             Token::Null => Ok(LanguageCode::UNKNOWN),
+            Token::String { raw: b"JAVA", .. } => Ok(LanguageCode::JAVA),
+            Token::String { raw: b"RUST", .. } => Ok(LanguageCode::RUST),
             Token::String { raw, .. } => {
                 Ok(LanguageCode::from_name(std::str::from_utf8(raw).unwrap_or_default()))
             }

@@ -2,7 +2,7 @@
 
 use std::{
     task::{Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::planted::planted;
@@ -11,12 +11,15 @@ use crate::planted::planted;
 ///
 /// A slab: an opaque is a slot's index in the low 16 bits and the slot's generation in the high ones, so that a
 /// late answer to a request whose slot was given out again is a stray. An answer waits in the slot until its
-/// caller takes it; no allocation per request. The table never reads a clock: it is handed `now`.
+/// caller takes it; no allocation per request. The table never reads a clock: it is handed `now`, and a request may
+/// come without its deadline, which [`InFlight::date`] gives to all new ones at once.
 #[derive(Debug)]
 pub struct InFlight<A> {
     slots: Vec<Slot<A>>,
     free: Option<u16>,
     waiting: usize,
+    /// Opaques of requests whose time has not begun.
+    undated: Vec<i32>,
     /// No deadline of a waiting request is before this.
     earliest: Option<Instant>,
     limit: usize,
@@ -31,8 +34,17 @@ struct Slot<A> {
 #[derive(Debug)]
 enum State<A> {
     Free { next: Option<u16> },
-    Waiting { deadline: Instant, waker: Option<Waker> },
+    Waiting { due: Due, waker: Option<Waker> },
     Ended(A),
+}
+
+/// When a request's time is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Due {
+    /// Then.
+    At(Instant),
+    /// So long after the next [`InFlight::date`]: the caller need not read the clock.
+    In(Duration),
 }
 
 /// As many requests are in flight as may be.
@@ -45,7 +57,14 @@ impl<A> InFlight<A> {
 
     /// A table for at most `limit` requests ([`InFlight::MAX`] at the most).
     pub fn new(limit: usize) -> Self {
-        InFlight { slots: Vec::new(), free: None, waiting: 0, earliest: None, limit: limit.min(Self::MAX) }
+        InFlight {
+            slots: Vec::new(),
+            free: None,
+            waiting: 0,
+            undated: Vec::new(),
+            earliest: None,
+            limit: limit.min(Self::MAX),
+        }
     }
 
     /// How many requests wait for their answer.
@@ -59,8 +78,8 @@ impl<A> InFlight<A> {
     }
 
     /// Takes a slot; its opaque goes out with the request.
-    pub fn insert(&mut self, deadline: Instant) -> Result<i32, Full> {
-        let state = State::Waiting { deadline, waker: None };
+    pub fn insert(&mut self, due: Due) -> Result<i32, Full> {
+        let state = State::Waiting { due, waker: None };
         let (index, generation) = match self.free {
             Some(index) => {
                 let slot = self.slots.get_mut(usize::from(index)).ok_or(Full)?;
@@ -78,8 +97,38 @@ impl<A> InFlight<A> {
             None => return Err(Full),
         };
         self.waiting += 1;
+        let opaque = opaque(index, generation);
+        match due {
+            Due::At(deadline) => self.note_deadline(deadline),
+            Due::In(_) => self.undated.push(opaque),
+        }
+        Ok(opaque)
+    }
+
+    fn note_deadline(&mut self, deadline: Instant) {
         self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
-        Ok(opaque(index, generation))
+    }
+
+    /// Whether a request waits for its time to begin.
+    pub fn has_undated(&self) -> bool {
+        !self.undated.is_empty()
+    }
+
+    /// The time of every request that came with [`Due::In`] begins `now`. To be called soon after each
+    /// [`InFlight::insert`]: until then such a request does not expire.
+    pub fn date(&mut self, now: Instant) {
+        let mut undated = std::mem::take(&mut self.undated);
+        for opaque in undated.drain(..) {
+            // One that was cancelled or answered meanwhile has no slot, or another state.
+            if let Some(Slot { state: State::Waiting { due, .. }, .. }) = self.slot(opaque)
+                && let Due::In(timeout) = *due
+            {
+                let deadline = now + timeout;
+                *due = Due::At(deadline);
+                self.note_deadline(deadline);
+            }
+        }
+        self.undated = undated;
     }
 
     /// An opaque that no request has, nor will get soon: for a one-way request, whose answer would be a stray.
@@ -159,34 +208,33 @@ impl<A> InFlight<A> {
         if self.waiting == 0 { None } else { self.earliest }
     }
 
-    /// Ends every request whose deadline has come; returns how many, and their wakers.
-    pub fn expire(&mut self, now: Instant, answer: impl FnMut() -> A) -> (usize, Vec<Waker>) {
-        self.end_where(|deadline| deadline <= now, answer)
+    /// Ends every request whose deadline has come, with an answer made of that; returns how many, and their wakers.
+    pub fn expire(&mut self, now: Instant, mut answer: impl FnMut(Instant) -> A) -> (usize, Vec<Waker>) {
+        self.end_where(|due| match due {
+            Due::At(deadline) if deadline <= now => Some(answer(deadline)),
+            _ => None,
+        })
     }
 
     /// Ends every waiting request: the connection is gone.
-    pub fn drain(&mut self, answer: impl FnMut() -> A) -> (usize, Vec<Waker>) {
-        self.end_where(|_| true, answer)
+    pub fn drain(&mut self, mut answer: impl FnMut() -> A) -> (usize, Vec<Waker>) {
+        self.end_where(|_| Some(answer()))
     }
 
-    fn end_where(
-        &mut self,
-        ends: impl Fn(Instant) -> bool,
-        mut answer: impl FnMut() -> A,
-    ) -> (usize, Vec<Waker>) {
+    fn end_where(&mut self, mut end: impl FnMut(Due) -> Option<A>) -> (usize, Vec<Waker>) {
         let mut wakers = Vec::new();
         let mut ended = 0;
         let mut earliest: Option<Instant> = None;
         for slot in &mut self.slots {
-            let State::Waiting { deadline, waker } = &mut slot.state else {
+            let State::Waiting { due, waker } = &mut slot.state else {
                 continue;
             };
-            if ends(*deadline) {
+            if let Some(answer) = end(*due) {
                 wakers.extend(waker.take());
-                slot.state = State::Ended(answer());
+                slot.state = State::Ended(answer);
                 ended += 1;
-            } else {
-                earliest = Some(earliest.map_or(*deadline, |e| e.min(*deadline)));
+            } else if let Due::At(deadline) = *due {
+                earliest = Some(earliest.map_or(deadline, |e| e.min(deadline)));
             }
         }
         self.waiting -= ended;
@@ -224,7 +272,6 @@ fn opaque(index: u16, generation: u16) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn ready<A>(poll: Poll<A>) -> A {
         match poll {
@@ -240,7 +287,7 @@ mod tests {
         let mut table = InFlight::new(4);
         let mut negative = 0;
         for round in 0..70_000 {
-            let opaque = table.insert(now).unwrap();
+            let opaque = table.insert(Due::At(now)).unwrap();
             negative += i32::from(opaque < 0);
             assert!(table.end(opaque, round).is_some());
             assert!(table.end(opaque, -1).is_none(), "a duplicate is a stray");
@@ -254,12 +301,12 @@ mod tests {
     fn the_limit_holds_and_a_cancelled_slot_comes_back() {
         let now = Instant::now();
         let mut table = InFlight::<()>::new(2);
-        let first = table.insert(now).unwrap();
-        table.insert(now).unwrap();
-        assert_eq!(table.insert(now), Err(Full));
+        let first = table.insert(Due::At(now)).unwrap();
+        table.insert(Due::At(now)).unwrap();
+        assert_eq!(table.insert(Due::At(now)), Err(Full));
         table.cancel(first);
         table.cancel(first);
-        let again = table.insert(now).unwrap();
+        let again = table.insert(Due::At(now)).unwrap();
         assert_ne!(first, again);
         assert_eq!(table.len(), 2);
     }
@@ -270,10 +317,10 @@ mod tests {
         let mut table = InFlight::new(2);
         for _ in 0..3 {
             let stray = table.stray();
-            let called = table.insert(now).unwrap();
+            let called = table.insert(Due::At(now)).unwrap();
             assert_ne!(stray, called);
             assert!(table.end(stray, ()).is_none());
-            let full = table.insert(now).unwrap();
+            let full = table.insert(Due::At(now)).unwrap();
             let stray = table.stray();
             assert!(table.end(stray, ()).is_none());
             table.cancel(called);
@@ -285,11 +332,11 @@ mod tests {
     fn deadlines_end_only_what_is_due() {
         let now = Instant::now();
         let mut table = InFlight::new(10);
-        let soon = table.insert(now + Duration::from_millis(10)).unwrap();
-        let late = table.insert(now + Duration::from_millis(20)).unwrap();
+        let soon = table.insert(Due::At(now + Duration::from_millis(10))).unwrap();
+        let late = table.insert(Due::At(now + Duration::from_millis(20))).unwrap();
         assert_eq!(table.next_deadline(), Some(now + Duration::from_millis(10)));
-        assert_eq!(table.expire(now + Duration::from_millis(9), || 1).0, 0);
-        assert_eq!(table.expire(now + Duration::from_millis(10), || 1).0, 1);
+        assert_eq!(table.expire(now + Duration::from_millis(9), |_| 1).0, 0);
+        assert_eq!(table.expire(now + Duration::from_millis(10), |_| 1).0, 1);
         assert_eq!(table.next_deadline(), Some(now + Duration::from_millis(20)));
         assert_eq!(ready(table.poll(soon, Waker::noop())), 1);
         assert_eq!(table.drain(|| 2).0, 1);
@@ -298,12 +345,32 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_a_deadline_gets_one_when_it_is_dated() {
+        let now = Instant::now();
+        let (ms, mut table) = (Duration::from_millis, InFlight::new(10));
+        let called = table.insert(Due::In(ms(10))).unwrap();
+        let cancelled = table.insert(Due::In(ms(1))).unwrap();
+        table.cancel(cancelled);
+        let again = table.insert(Due::At(now + ms(50))).unwrap();
+        assert!(table.has_undated());
+        assert_eq!(table.next_deadline(), Some(now + ms(50)));
+        assert_eq!(table.expire(now + ms(20), |_| now).0, 0, "its time has not begun");
+        table.date(now + ms(20));
+        assert!(!table.has_undated());
+        assert_eq!(table.next_deadline(), Some(now + ms(30)));
+        assert_eq!(table.expire(now + ms(29), |at| at).0, 0);
+        assert_eq!(table.expire(now + ms(30), |at| at).0, 1);
+        assert_eq!(ready(table.poll(called, Waker::noop())), now + ms(30));
+        assert!(table.poll(again, Waker::noop()).is_pending(), "the slot's new owner keeps its own deadline");
+    }
+
+    #[test]
     fn all_65536_slots_can_be_used() {
         let now = Instant::now();
         let mut table = InFlight::<u8>::new(usize::MAX);
         let opaques: std::collections::HashSet<_> =
-            (0..InFlight::<u8>::MAX).map(|_| table.insert(now).unwrap()).collect();
+            (0..InFlight::<u8>::MAX).map(|_| table.insert(Due::At(now)).unwrap()).collect();
         assert_eq!(opaques.len(), InFlight::<u8>::MAX);
-        assert_eq!(table.insert(now), Err(Full));
+        assert_eq!(table.insert(Due::At(now)), Err(Full));
     }
 }

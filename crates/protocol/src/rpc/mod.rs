@@ -2,4 +2,4 @@
 
 mod in_flight;
 
-pub use in_flight::{Full, InFlight};
+pub use in_flight::{Due, Full, InFlight};

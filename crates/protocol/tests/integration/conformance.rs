@@ -240,6 +240,22 @@ fn any_opaque_flag_and_code_come_back_as_they_were() {
         }
     }
     assert!(from_json(r#"{"flag":3}"#).unwrap().is_response());
+    // The fast way of reading a plain number and the slow one meet here.
+    for (text, n) in [
+        ("2147483647", i32::MAX),
+        ("-2147483648", i32::MIN),
+        ("0000000012", 12),
+        ("-0", 0),
+        ("00000000012", 12),
+    ] {
+        assert_eq!(
+            from_json(&format!("{{\"code\":{text},\"opaque\": {text} }}")).map(|c| (c.code, c.opaque)),
+            Ok((n, n))
+        );
+    }
+    for text in ["2147483648", "-2147483649", "9999999999", "-", "1-", ""] {
+        assert!(from_json(&format!("{{\"code\":{text}}}")).is_err(), "{text}");
+    }
     let numbers = from_json(r#"{"code":"105","opaque":-1.0,"flag":null,"version":1e2}"#).unwrap();
     assert_eq!((numbers.code, numbers.opaque, numbers.flag.0, numbers.version.0), (105, -1, 0, 100));
 }

@@ -4,11 +4,11 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use rocketwire_protocol::Command;
+use rocketwire_protocol::{Command, rpc::Due};
 use tokio::time::{Instant, timeout_at};
 
 use super::shared::{CallEnd, Shared, wake};
@@ -40,7 +40,7 @@ enum NotBegun {
 }
 
 impl Call {
-    /// `begun`: when the caller's time began; without it, at the first poll.
+    /// `begun`: when the caller's time began; without it, when the connection's task takes the request over.
     pub(crate) fn new(
         shared: Arc<Shared>,
         command: Command,
@@ -50,8 +50,10 @@ impl Call {
         Call { shared, state: State::Start(command), begun, timeout }
     }
 
-    fn wait_for_room(&self, begun: Instant) -> Pin<Box<dyn Future<Output = Result<(), RpcError>> + Send>> {
+    /// The time of the call begins here, if it has not begun.
+    fn wait_for_room(&mut self) -> Pin<Box<dyn Future<Output = Result<(), RpcError>> + Send>> {
         let (shared, timeout) = (self.shared.clone(), self.timeout);
+        let begun = *self.begun.get_or_insert_with(Instant::now);
         Box::pin(async move {
             let _waiting = shared.wait_for_room();
             if timeout.is_zero() {
@@ -70,39 +72,73 @@ impl Call {
         })
     }
 
-    fn failed(&self, end: CallEnd, begun: Instant) -> RpcError {
+    fn failed(&self, end: CallEnd) -> RpcError {
         match end {
             CallEnd::Closed(cause) => RpcError::Closed { addr: self.shared.addr(), cause },
-            CallEnd::TimedOut => RpcError::Timeout {
+            CallEnd::TimedOut(deadline) => RpcError::Timeout {
                 addr: self.shared.addr(),
                 phase: Phase::Answer,
-                elapsed: begun.elapsed(),
+                elapsed: self.timeout + Instant::now().saturating_duration_since(deadline.into()),
                 timeout: self.timeout,
             },
         }
     }
-}
 
-/// Takes a slot, leaves the waker there and appends the frame, all under one short lock.
-fn begin(shared: &Shared, command: &Command, deadline: Instant, waker: &Waker) -> Result<i32, NotBegun> {
-    let options = shared.options();
-    let mut state = shared.lock();
-    if let Some(cause) = &state.closed {
-        return Err(NotBegun::Failed(RpcError::Closed { addr: shared.addr(), cause: cause.clone() }));
+    /// Takes a slot, leaves the waker there and appends the frame, all under one short lock.
+    fn begin(&mut self, waker: &Waker) -> Result<(), NotBegun> {
+        let State::Start(command) = &self.state else { return Ok(()) };
+        let (shared, options) = (&*self.shared, self.shared.options());
+        // Without a begin the connection's task reads the clock, once for all that it takes over.
+        let due =
+            self.begun.map_or(Due::In(self.timeout), |begun| Due::At((begun + self.timeout).into_std()));
+        let mut state = shared.lock();
+        if let Some(cause) = &state.closed {
+            return Err(NotBegun::Failed(RpcError::Closed { addr: shared.addr(), cause: cause.clone() }));
+        }
+        if state.pending() > options.high_water {
+            return Err(NotBegun::NoRoom);
+        }
+        let Ok(opaque) = state.in_flight.insert(due) else { return Err(NotBegun::NoRoom) };
+        if let Err(source) = shared.encode_limited(command, opaque, options.encoding, &mut state.out) {
+            state.in_flight.cancel(opaque);
+            return Err(NotBegun::Failed(RpcError::Encode { addr: shared.addr(), source }));
+        }
+        let _ = state.in_flight.poll(opaque, waker);
+        let sleeper = state.sleeper.take();
+        drop(state);
+        wake(sleeper);
+        self.state = State::Waiting(opaque);
+        Ok(())
     }
-    if state.pending() > options.high_water {
-        return Err(NotBegun::NoRoom);
+
+    /// Begins, or waits for room.
+    fn start(&mut self, cx: &mut Context<'_>) -> Poll<Result<Command, RpcError>> {
+        match self.begin(cx.waker()) {
+            Ok(()) => return Poll::Pending,
+            Err(NotBegun::Failed(error)) => return self.end(Err(error)),
+            Err(NotBegun::NoRoom) => {}
+        }
+        let mut room = self.wait_for_room();
+        // Registered before the last look, so that no notice in between is missed.
+        if let Poll::Ready(Err(error)) = room.as_mut().poll(cx) {
+            return self.end(Err(error));
+        }
+        match self.begin(cx.waker()) {
+            Ok(()) => Poll::Pending,
+            Err(NotBegun::Failed(error)) => self.end(Err(error)),
+            Err(NotBegun::NoRoom) => {
+                if let State::Start(command) = std::mem::replace(&mut self.state, State::Ended) {
+                    self.state = State::Full(command, room);
+                }
+                Poll::Pending
+            }
+        }
     }
-    let Ok(opaque) = state.in_flight.insert(deadline.into_std()) else { return Err(NotBegun::NoRoom) };
-    if let Err(source) = shared.encode_limited(command, opaque, options.encoding, &mut state.out) {
-        state.in_flight.cancel(opaque);
-        return Err(NotBegun::Failed(RpcError::Encode { addr: shared.addr(), source }));
+
+    fn end(&mut self, result: Result<Command, RpcError>) -> Poll<Result<Command, RpcError>> {
+        self.state = State::Ended;
+        Poll::Ready(result)
     }
-    let _ = state.in_flight.poll(opaque, waker);
-    let sleeper = state.sleeper.take();
-    drop(state);
-    wake(sleeper);
-    Ok(opaque)
 }
 
 impl Future for Call {
@@ -110,47 +146,23 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let begun = *this.begun.get_or_insert_with(Instant::now);
         loop {
-            match std::mem::replace(&mut this.state, State::Ended) {
+            // The command is large for something that moves: it stays where it is until it is written.
+            match &mut this.state {
                 State::Waiting(opaque) => {
-                    let polled = this.shared.lock().in_flight.poll(opaque, cx.waker());
-                    let Poll::Ready(end) = polled else {
-                        this.state = State::Waiting(opaque);
-                        return Poll::Pending;
-                    };
+                    let answer = ready!(this.shared.lock().in_flight.poll(*opaque, cx.waker()));
+                    this.state = State::Ended;
                     this.shared.tell_room();
-                    return Poll::Ready(end.map_err(|end| this.failed(end, begun)));
+                    return Poll::Ready(answer.map_err(|end| this.failed(end)));
                 }
-                State::Start(command) => {
-                    match begin(&this.shared, &command, begun + this.timeout, cx.waker()) {
-                        Ok(opaque) => {
-                            this.state = State::Waiting(opaque);
-                            return Poll::Pending;
-                        }
-                        Err(NotBegun::Failed(error)) => return Poll::Ready(Err(error)),
-                        Err(NotBegun::NoRoom) => {
-                            let mut room = this.wait_for_room(begun);
-                            // Registered before the last look, so that no notice in between is missed.
-                            if let Poll::Ready(Err(error)) = room.as_mut().poll(cx) {
-                                return Poll::Ready(Err(error));
-                            }
-                            match begin(&this.shared, &command, begun + this.timeout, cx.waker()) {
-                                Ok(opaque) => this.state = State::Waiting(opaque),
-                                Err(NotBegun::Failed(error)) => return Poll::Ready(Err(error)),
-                                Err(NotBegun::NoRoom) => this.state = State::Full(command, room),
-                            }
-                            return Poll::Pending;
+                State::Start(_) => return this.start(cx),
+                State::Full(_, room) => match ready!(room.as_mut().poll(cx)) {
+                    Ok(()) => {
+                        if let State::Full(command, _) = std::mem::replace(&mut this.state, State::Ended) {
+                            this.state = State::Start(command);
                         }
                     }
-                }
-                State::Full(command, mut room) => match room.as_mut().poll(cx) {
-                    Poll::Ready(Ok(())) => this.state = State::Start(command),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {
-                        this.state = State::Full(command, room);
-                        return Poll::Pending;
-                    }
+                    Err(error) => return this.end(Err(error)),
                 },
                 // Polled after it ended: there is nothing more to come.
                 State::Ended => return Poll::Pending,

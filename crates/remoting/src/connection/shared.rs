@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, PoisonError, atomic::AtomicU64},
     task::Waker,
+    time::Instant,
 };
 
 use rocketwire_protocol::{Command, Encoding, Flag, ResponseCode, frame, rpc::InFlight};
@@ -88,7 +89,8 @@ pub struct Counters {
 /// How a call ended without a response.
 #[derive(Clone, Debug)]
 pub(crate) enum CallEnd {
-    TimedOut,
+    /// At this deadline.
+    TimedOut(Instant),
     Closed(Arc<CloseCause>),
 }
 

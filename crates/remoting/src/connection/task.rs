@@ -207,6 +207,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             let known = if planted("buffer sized by announced length") { missing } else { self.input.len() };
             self.input.reserve(READ.max(missing.min(known)));
         }
+        // Once the frames of the last read are gone, the next one goes to the same, warm memory.
+        if self.input.is_empty() && self.input.capacity() < READ {
+            let _ = self.input.try_reclaim(READ);
+        }
         let room = self.input.capacity() - self.input.len();
         match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
             Poll::Pending => Ok(None),
@@ -353,6 +357,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         state.writing = pending;
         // Awake: whoever appends from here on need not wake this task.
         state.sleeper = None;
+        if state.in_flight.has_undated() {
+            state.in_flight.date(Instant::now().into_std());
+        }
         self.next_deadline = state.in_flight.next_deadline();
         if state.has_retired() {
             return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
@@ -385,6 +392,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Registers everything that may wake the task; `Ready` if there is work after all.
     fn sleep(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Turn> {
+        let now = Instant::now();
         let next_deadline = {
             let mut state = self.shared.lock();
             let more = !state.out.is_empty() && self.written == self.out.len();
@@ -399,9 +407,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
+            // Requests whose frames wait behind a write that is blocked.
+            state.in_flight.date(now.into_std());
             state.in_flight.next_deadline()
         };
-        let now = Instant::now();
         let mut at = self.housekeeping_at(now);
         if let Some(deadline) = next_deadline {
             at = at.min(Instant::from_std(deadline).max(now + TICK / 2));
@@ -485,7 +494,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if state.in_flight.next_deadline().is_none_or(|deadline| deadline > due) {
             return;
         }
-        let (expired, wakers) = state.in_flight.expire(due, || Err(CallEnd::TimedOut));
+        let (expired, wakers) = state.in_flight.expire(due, |deadline| Err(CallEnd::TimedOut(deadline)));
         drop(state);
         self.shared.endpoint.counters.timeouts.fetch_add(expired as u64, Ordering::Relaxed);
         wakers.into_iter().for_each(Waker::wake);
