@@ -12,6 +12,7 @@
 //! | [`Table`] | small checksummed snapshots: topics, groups, offsets |
 //! | `log` | frames, segments, the tail in memory, the checkpoint |
 //! | `queue` | the entries of each queue, in memory and in index files |
+//! | `keys` | finding records by their keys |
 //! | `append` | the pending group and the thread that writes it |
 //! | `recovery` | from files to a running log, and the rule about damage |
 
@@ -19,6 +20,7 @@ mod append;
 mod clock;
 mod engine;
 mod error;
+mod keys;
 mod log;
 mod octets;
 mod options;
@@ -36,6 +38,7 @@ mod table;
 pub use append::{Append, Appended, Arrival, Completion, Events, Wait};
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, DeleteError, OpenError, ReadError, TableError};
+pub use keys::{KeyOutcome, KeyQuery};
 pub use options::{Drive, Flush, OnFull, StoreOptions};
 pub use queue::{Bounds, QueueId, QueueName};
 pub use read::{BoundaryType, ReadLimits, ReadOutcome, ReadStatus};

@@ -68,6 +68,13 @@ impl<'a> Record<'a> {
         !matches!(self.sys_flag.transaction_type(), TransactionType::Prepared | TransactionType::Rollback)
     }
 
+    /// What the record can be found by: UNIQ_KEY, and each word of KEYS (`IndexService.buildIndex`, spec broker B.6).
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (unique, keys) = keys(self.properties);
+        let words = keys.unwrap_or_default().split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+        unique.into_iter().chain(words)
+    }
+
     /// `String.hashCode` of the property TAGS, 0 without one (spec broker C.6).
     pub(crate) fn tags_code(&self) -> i64 {
         tags(self.properties).map_or(0, |tags| tags_code(&String::from_utf8_lossy(tags)))
@@ -150,6 +157,19 @@ fn tags(properties: &[u8]) -> Option<&[u8]> {
     items.filter_map(|item| item.strip_prefix(b"TAGS\x01")).rfind(|value| !value.is_empty())
 }
 
+/// The values of UNIQ_KEY and KEYS; the last one of each wins.
+fn keys(properties: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
+    let (mut unique, mut keys) = (None, None);
+    for item in properties.split(|&byte| byte == 2) {
+        if let Some(value) = item.strip_prefix(b"KEYS\x01").filter(|value| !value.is_empty()) {
+            keys = Some(value);
+        } else if let Some(value) = item.strip_prefix(b"UNIQ_KEY\x01").filter(|value| !value.is_empty()) {
+            unique = Some(value);
+        }
+    }
+    (unique, keys)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +179,11 @@ mod tests {
         assert_eq!(tags(b"KEYS\x01k\x02TAGS\x01a\x02TAGS\x01b"), Some(&b"b"[..]));
         assert_eq!(tags(b"MYTAGS\x01a\x02"), None);
         assert_eq!(tags(b""), None);
+    }
+
+    #[test]
+    fn keys_are_the_last_of_their_name() {
+        assert_eq!(keys(b"KEYS\x01a b\x02UNIQ_KEY\x017F\x02KEYS\x01c"), (Some(&b"7F"[..]), Some(&b"c"[..])));
+        assert_eq!(keys(b"MYKEYS\x01a\x02KEYS\x01\x02UNIQ_KEYS\x01x"), (None, None));
     }
 }

@@ -96,7 +96,9 @@ impl Log {
         let start = lock(&self.origin).origin.start;
         let mut retained = Retained::default();
         for segment in self.segments.forget_below(start) {
-            for path in [self.paths.index_file(segment.start), self.paths.segment(segment.start)] {
+            let start = segment.start;
+            for path in [self.paths.key_file(start), self.paths.index_file(start), self.paths.segment(start)]
+            {
                 match self.storage.remove(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         tracing::warn!(path = %path.display(), %error, "cannot delete an old file");

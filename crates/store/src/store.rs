@@ -8,6 +8,7 @@ use crate::append::{Append, Appended, Completion, Events, RecordMeta, Waiter};
 use crate::clock::Clock;
 use crate::engine::{Handle, Shared};
 use crate::error::{AppendError, DeleteError, OpenError, ReadError, TableError};
+use crate::keys::{KeyOutcome, KeyQuery};
 use crate::log::{Log, lock};
 use crate::options::StoreOptions;
 use crate::planted::crash_point;
@@ -189,6 +190,13 @@ impl<C: Completion> Store<C> {
     /// The record that begins at this place of the log; `None` where none of a queue does. Blocks on the disk.
     pub fn record_at(&self, physical_offset: i64) -> Result<Option<Bytes>, ReadError> {
         self.log().record_at(physical_offset)
+    }
+
+    /// The newest records of a topic with this key, whose store times are in a range (`IndexService`, spec broker
+    /// B.6). Appends that were answered before the call are found. Blocks on the disk: the first call after a
+    /// start, and each one after much was written, reads what the newest segment has gained.
+    pub fn query(&self, query: KeyQuery<'_>) -> Result<KeyOutcome, ReadError> {
+        self.log().query(query)
     }
 
     /// Store time of a record in milliseconds since 1970; `None` when the queue does not have it. Blocks on the disk.

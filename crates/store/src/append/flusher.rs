@@ -11,7 +11,7 @@ const SYNC_TICK: Duration = Duration::from_millis(100);
 /// Under constant load the checkpoint is saved this often. Each frame carries the same evidence.
 const BUSY_CHECKPOINT: Duration = Duration::from_secs(1);
 
-/// What the writer need not wait for: async flushes, the checkpoint, index files.
+/// What the writer need not wait for: async flushes, the checkpoint, index and key files.
 pub(crate) struct Flusher<C> {
     shared: Arc<Shared<C>>,
     log: Arc<Log>,
@@ -50,6 +50,7 @@ impl<C: Completion> Flusher<C> {
     /// What is due. A failure poisons the log, and the writer is woken to tell those who wait.
     pub(crate) fn turn(&mut self) {
         let _ = self.log.seal_closed();
+        self.log.make_keys();
         let now = self.log.clock.monotonic();
         if now >= self.next_tick {
             self.next_tick = now + self.tick();
@@ -79,10 +80,11 @@ impl<C: Completion> Flusher<C> {
     }
 }
 
-/// Whether anything is left to flush, to note or to seal.
+/// Whether anything is left to flush, to note, to seal or to find keys of.
 fn is_behind(log: &Log) -> bool {
     let written = log.progress.written();
     log.progress.durable() < written
         || crate::log::lock(&log.checkpoint).durable() < written
         || log.segments.next_unsealed().is_some()
+        || log.keys.is_due()
 }

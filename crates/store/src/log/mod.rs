@@ -18,6 +18,7 @@ use bytes::Bytes;
 use crate::append::Events;
 use crate::clock::Clock;
 use crate::error::ReadError;
+use crate::keys::Keys;
 use crate::options::{Flush, StoreOptions};
 use crate::origin::OriginTable;
 use crate::planted::planted;
@@ -45,6 +46,7 @@ pub(crate) struct Log {
     pub(crate) cold: Cold,
     pub(crate) registry: RwLock<Registry>,
     pub(crate) index: RwLock<Index>,
+    pub(crate) keys: Keys,
     pub(crate) checkpoint: Mutex<Checkpoint>,
     pub(crate) origin: Mutex<OriginTable>,
     pub(crate) progress: Progress,

@@ -34,6 +34,10 @@ impl Paths {
     pub(crate) fn index_file(&self, start: u64) -> PathBuf {
         self.index.join(format!("{start:020}.idx"))
     }
+
+    pub(crate) fn key_file(&self, start: u64) -> PathBuf {
+        self.index.join(format!("{start:020}.key"))
+    }
 }
 
 /// The start offset in a segment's name.
@@ -41,9 +45,14 @@ pub(crate) fn segment_start(name: &str) -> Option<u64> {
     (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok())?
 }
 
-/// The start offset in an index file's name.
+/// The start offset in the name of an index or key file.
 pub(crate) fn index_start(name: &str) -> Option<u64> {
-    name.strip_suffix(".idx").and_then(segment_start)
+    name.strip_suffix(".idx").and_then(segment_start).or_else(|| key_start(name))
+}
+
+/// The start offset in a key file's name.
+pub(crate) fn key_start(name: &str) -> Option<u64> {
+    name.strip_suffix(".key").and_then(segment_start)
 }
 
 #[cfg(test)]
@@ -57,6 +66,8 @@ mod tests {
         assert_eq!(name, "00000000000000000042");
         assert_eq!(segment_start(&name), Some(42));
         assert_eq!(index_start(&format!("{name}.idx")), Some(42));
+        assert_eq!(index_start(&format!("{name}.key")), Some(42));
+        assert_eq!(key_start(&format!("{name}.idx")), None);
         for other in ["42", "0000000000000000004x", "+0000000000000000042", "99999999999999999999", "a.tmp"] {
             assert_eq!(segment_start(other), None, "{other}");
         }

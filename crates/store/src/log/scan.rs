@@ -46,6 +46,19 @@ impl<'a> Frame<'a> {
             (record.physical_offset() == physical.cast_signed()).then_some((record, entry))
         })
     }
+
+    /// Its records, each with the bytes between the start of the frame and itself.
+    pub(crate) fn raw_records(&self) -> impl Iterator<Item = (Record<'a>, u32)> {
+        let (start, records) = (self.start, self.records);
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let record = Record::parse(records.get(at..)?).ok()?;
+            let frame_distance = frame::HEADER + at;
+            at += record.size();
+            let physical = start + frame_distance as u64;
+            (record.physical_offset() == physical.cast_signed()).then_some((record, frame_distance as u32))
+        })
+    }
 }
 
 /// Goes through a segment until it ends or a frame is bad.
@@ -65,6 +78,11 @@ impl<'a> FrameReader<'a> {
     pub(crate) fn new(file: &'a dyn StorageFile, base: u64) -> io::Result<Self> {
         let end = base + file.size()?;
         Ok(Self { file, base, end, at: base, window: Vec::new(), window_start: base })
+    }
+
+    /// Goes from one place to another only; both are between frames, and the file is as long as that at least.
+    pub(crate) fn between(file: &'a dyn StorageFile, base: u64, from: u64, to: u64) -> Self {
+        Self { file, base, end: to, at: from, window: Vec::new(), window_start: from }
     }
 
     /// Log offset behind the last good frame.

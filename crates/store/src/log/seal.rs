@@ -17,6 +17,7 @@ impl Log {
             // A topic that is deleted while its entries are written makes them stale: write them again.
             while !self.seal(segment)? {}
             self.segments.sealed();
+            self.keys.queue(segment.start);
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ pub(crate) struct Segments {
     unsynced: Mutex<Unsynced>,
     open_segments: OpenFiles,
     open_indexes: OpenFiles,
+    open_keys: OpenFiles,
 }
 
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Segments {
             unsynced: Mutex::default(),
             open_segments: OpenFiles::new(max_open_files),
             open_indexes: OpenFiles::new(max_open_files),
+            open_keys: OpenFiles::new(max_open_files),
         }
     }
 
@@ -119,6 +121,19 @@ impl Segments {
     pub(crate) fn index_file(&self, segment: u64, storage: &dyn Storage) -> Result<IndexFile, ReadError> {
         let path = self.paths.index_file(segment);
         Ok(IndexFile { file: self.open_indexes.open(segment, &path, storage)? })
+    }
+
+    pub(crate) fn key_file(
+        &self,
+        segment: u64,
+        storage: &dyn Storage,
+    ) -> Result<Arc<dyn StorageFile>, ReadError> {
+        self.open_keys.open(segment, &self.paths.key_file(segment), storage)
+    }
+
+    /// Forgets the open key file: it was written again.
+    pub(crate) fn reopen_keys(&self, segment: u64) {
+        self.open_keys.close(segment);
     }
 
     /// Forgets the open index file: it was written again.
@@ -201,6 +216,7 @@ impl Segments {
         for segment in &gone {
             self.open_segments.close(segment.start);
             self.open_indexes.close(segment.start);
+            self.open_keys.close(segment.start);
         }
         gone
     }

@@ -7,7 +7,7 @@ mod damage;
 mod report;
 mod segment;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::append::Events;
 use crate::clock::Clock;
 use crate::error::{OpenError, TableError};
+use crate::keys::Keys;
 use crate::log::{
     Checkpoint, ClosedSegment, Cold, Disk, Log, Paths, Poison, Progress, Segment, Segments, Tail, paths,
 };
@@ -77,6 +78,7 @@ pub(crate) fn recover(
         segments,
         registry: RwLock::new(registry),
         index: RwLock::new(index),
+        keys: Keys::default(),
         checkpoint,
         origin: Mutex::new(origin),
         progress: Progress::new(end),
@@ -92,8 +94,20 @@ pub(crate) fn recover(
         path: log.paths.index.clone(),
         source: io::Error::other(failure.to_string()),
     })?;
+    queue_missing_keys(&log)?;
     log.disk.refresh(&*log.storage, &log.paths);
     Ok(Recovered { log, last_timestamp, report })
+}
+
+/// Key files that are not there are made later, one by one. Whether one is good is seen by the query that reads it.
+fn queue_missing_keys(log: &Log) -> Result<(), OpenError> {
+    let dir = &log.paths.index;
+    let names = log.storage.list(dir).map_err(OpenError::io("list", dir))?;
+    let present: HashSet<u64> = names.iter().filter_map(|name| paths::key_start(name)).collect();
+    let closed = log.segments.closed();
+    let starts = closed.iter().map(|segment| segment.start);
+    log.keys.queue_only(starts.filter(|start| !present.contains(start)));
+    Ok(())
 }
 
 /// What has been found so far.
@@ -163,6 +177,7 @@ impl<'a> Recovery<'a> {
         let mut starts: Vec<u64> = names.iter().filter_map(|name| paths::segment_start(name)).collect();
         starts.sort_unstable();
         for start in starts.iter().filter(|start| **start < self.origin.start) {
+            self.remove(&self.paths.key_file(*start))?;
             self.remove(&self.paths.index_file(*start))?;
             self.remove(&self.paths.segment(*start))?;
         }

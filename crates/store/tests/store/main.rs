@@ -4,6 +4,7 @@
 mod append;
 mod damage;
 mod forged;
+mod keys;
 mod meanwhile;
 mod model;
 mod power;

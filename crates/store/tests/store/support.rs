@@ -85,17 +85,29 @@ pub struct Message<'a> {
     pub topic: &'a str,
     pub queue_id: u32,
     pub tags: &'a str,
+    /// Words of the property KEYS.
+    pub keys: &'a str,
+    /// The property UNIQ_KEY.
+    pub unique: &'a str,
     pub body: &'a str,
     pub sys_flag: u32,
 }
 
 impl<'a> Message<'a> {
     pub fn new(topic: &'a str, queue_id: u32, body: &'a str) -> Self {
-        Self { topic, queue_id, tags: "", body, sys_flag: 0 }
+        Self { topic, queue_id, tags: "", keys: "", unique: "", body, sys_flag: 0 }
     }
 
     pub fn tags(self, tags: &'a str) -> Self {
         Self { tags, ..self }
+    }
+
+    pub fn keys(self, keys: &'a str) -> Self {
+        Self { keys, ..self }
+    }
+
+    pub fn unique(self, unique: &'a str) -> Self {
+        Self { unique, ..self }
     }
 
     /// Its stored record, laid out as spec broker C.1 says.
@@ -105,8 +117,11 @@ impl<'a> Message<'a> {
 
     /// The same with any bytes for a body.
     pub fn record_around(&self, body: &[u8]) -> Vec<u8> {
-        let properties =
-            if self.tags.is_empty() { String::new() } else { format!("TAGS\u{1}{}\u{2}", self.tags) };
+        let property = |(name, value): (&str, &str)| {
+            if value.is_empty() { String::new() } else { format!("{name}\u{1}{value}\u{2}") }
+        };
+        let properties: String =
+            [("TAGS", self.tags), ("KEYS", self.keys), ("UNIQ_KEY", self.unique)].map(property).concat();
         let mut out = vec![0; 4];
         out.extend(0xDAA3_20A7_u32.to_be_bytes());
         out.extend(0_u32.to_be_bytes());
