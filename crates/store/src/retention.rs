@@ -70,12 +70,12 @@ impl Log {
                 });
             }
         }
-        self.save_origin(&mut table, origin)?;
         if planted("offsets begin again after retention") {
             origin.queues.clear();
         }
-        self.index_mut().drop_below(start);
+        self.save_origin(&mut table, origin)?;
         crash_point("retention.noted");
+        self.index_mut().drop_below(start);
         Ok(())
     }
 

@@ -44,6 +44,7 @@ impl Checkpoint {
         let generation = self.generation + 1;
         let slot = encode(generation, durable);
         write_all_at(&*self.file, &slot, generation % 2 * SLOT_DISTANCE)?;
+        crash_point("checkpoint.written");
         self.file.sync_data()?;
         (self.generation, self.durable) = (generation, durable);
         Ok(())
@@ -53,7 +54,6 @@ impl Checkpoint {
 fn encode(generation: u64, durable: u64) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
     put(&mut slot, 0, *MAGIC);
-        crash_point("checkpoint.written");
     put(&mut slot, 8, generation.to_be_bytes());
     put(&mut slot, 16, durable.to_be_bytes());
     let crc = crc32c::crc32c(slot.split_at(24).0);
