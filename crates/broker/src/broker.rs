@@ -9,10 +9,15 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_protocol::{RequestCode, body::TopicConfig, message::UniqIdGenerator, message::name};
+use rocketwire_protocol::{
+    RequestCode,
+    body::{DataVersion, TopicConfig},
+    message::UniqIdGenerator,
+    message::name,
+};
 use rocketwire_remoting::Processor;
 use rocketwire_store::{
-    AppendError, Clock, OpenError, QueueId, ReadError, RecoveryReport, Storage, Store, StoreOptions,
+    AppendError, Clock, OpenError, QueueId, ReadError, RecoveryReport, Storage, Store, StoreOptions, Table,
     TableError,
 };
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -182,6 +187,17 @@ impl Broker {
     /// All topics, sorted by name.
     pub fn topics(&self) -> Vec<TopicConfig> {
         self.shared.topics().all().into_values().collect()
+    }
+
+    /// The version of the topics: another one after each change.
+    pub fn topics_version(&self) -> DataVersion {
+        self.shared.topics().version().clone()
+    }
+
+    /// A small table for what the broker's owner keeps beside it, by a name of `[a-z_]+` that is none of the broker's
+    /// own: those are `topics`, `groups`, `offsets`, `delays`, `timers` and `transactions`.
+    pub fn table(&self, name: &str) -> Result<Table, BrokerError> {
+        Ok(self.shared.store.table(name)?)
     }
 
     /// Creates or changes a topic. Blocks on the disk.

@@ -1,13 +1,33 @@
-//! Named values for operators (Java: `KVConfigManager`; spec broker A.3). In memory only.
+//! Named values for operators (Java: `KVConfigManager`; spec broker A.3).
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use bytestring::ByteString;
+use rocketwire_protocol::body::{self, BodyError};
+
+/// Keeps the KV configuration over a restart. A name server without one keeps it in memory only.
+pub trait KvKeeper: Send + Sync + 'static {
+    /// Saves what `table` gives, and tells `done` how that went. Must not block.
+    ///
+    /// `table` gives the newest state at the moment it is called: call it when the save before has ended, so that
+    /// the newest is the last that is written.
+    fn keep(&self, table: KvTable, done: KvDone);
+}
+
+/// Gives the configuration as it is to be saved.
+pub type KvTable = Box<dyn FnOnce() -> Bytes + Send>;
+/// Is told the end of a save.
+pub type KvDone = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+type Namespaces = BTreeMap<ByteString, BTreeMap<ByteString, ByteString>>;
+/// The name of the only member, as in Java's `kvConfig.json`.
+const CONFIG_TABLE: &str = "configTable";
 
 /// Values by namespace and key.
 #[derive(Debug)]
 pub(crate) struct KvConfig {
-    namespaces: BTreeMap<ByteString, BTreeMap<ByteString, ByteString>>,
+    namespaces: Namespaces,
     max_entries: usize,
     max_bytes: usize,
 }
@@ -25,6 +45,18 @@ impl KvConfig {
     /// An empty table with its bounds.
     pub(crate) fn new(max_entries: usize, max_bytes: usize) -> KvConfig {
         KvConfig { namespaces: BTreeMap::new(), max_entries, max_bytes }
+    }
+
+    /// What is saved.
+    pub(crate) fn encode(&self) -> Bytes {
+        body::encode(&BTreeMap::from([(CONFIG_TABLE, &self.namespaces)]))
+    }
+
+    /// Takes back what was saved.
+    pub(crate) fn restore(&mut self, saved: &[u8]) -> Result<(), BodyError> {
+        let mut saved: BTreeMap<ByteString, Namespaces> = body::decode(saved)?;
+        self.namespaces = saved.remove(CONFIG_TABLE).unwrap_or_default();
+        Ok(())
     }
 
     /// Sets a value.
@@ -79,5 +111,21 @@ mod tests {
         kv.delete("n", "b");
         kv.delete("other", "b");
         assert!(kv.namespace("n").is_none());
+    }
+
+    #[test]
+    fn what_was_saved_comes_back() {
+        let mut kv = KvConfig::new(9, 99);
+        kv.put("n", "a", "1").unwrap();
+        kv.put("m", "b", "\"2\"").unwrap();
+        let saved = kv.encode();
+        let mut again = KvConfig::new(9, 99);
+        again.restore(&saved).unwrap();
+        assert_eq!(again.get("m", "b").unwrap(), "\"2\"");
+        assert_eq!(again.encode(), saved);
+        // As Java's name server writes it.
+        again.restore(br#"{"configTable":{"ORDER_TOPIC_CONFIG":{"T":"broker-a:4"}}}"#).unwrap();
+        assert_eq!(again.get("ORDER_TOPIC_CONFIG", "T").unwrap(), "broker-a:4");
+        assert!(again.restore(b"{").is_err());
     }
 }

@@ -22,6 +22,7 @@ mod processor;
 mod routes;
 mod server;
 
+pub use kv::{KvDone, KvKeeper, KvTable};
 pub use options::NameServerOptions;
 pub use routes::{LocalBroker, RegisterError, Registration, RouteTable, TooMany};
 pub use server::NameServer;

@@ -12,11 +12,14 @@ use rocketwire_protocol::{
 };
 use rocketwire_remoting::{Answer, Processor, Request};
 
-use crate::{RegisterError, Registration, TooMany, kv::KvError, server::Inner};
+use crate::{KvKeeper, RegisterError, Registration, TooMany, kv::KvError, server::Inner};
 
 const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
 /// The largest registration after it was decompressed.
 const PLAIN_MAX: usize = 64 << 20;
+/// Bits of a topic's `topicSysFlag`.
+const UNIT: i32 = 1;
+const UNIT_SUB: i32 = 2;
 const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
 
 pub(crate) struct NameServerProcessor(pub(crate) Arc<Inner>);
@@ -24,9 +27,35 @@ pub(crate) struct NameServerProcessor(pub(crate) Arc<Inner>);
 impl Processor for NameServerProcessor {
     fn process(&self, request: Request) -> Answer {
         self.0.sweep(Instant::now());
-        let answer = self.answer(&request).unwrap_or_else(|error| error.into());
-        Answer::Now(answer)
+        let code = request.command.request_code();
+        let answer = match self.answer(&request) {
+            Ok(answer) => answer,
+            Err(refused) => return Answer::Now(refused.into()),
+        };
+        match self.0.keeper() {
+            Some(keeper) if matches!(code, RequestCode::PUT_KV_CONFIG | RequestCode::DELETE_KV_CONFIG) => {
+                keep(&self.0, &**keeper, answer, request);
+                Answer::Taken
+            }
+            _ => Answer::Now(answer),
+        }
     }
+}
+
+/// Answers when the KV configuration is saved.
+fn keep(inner: &Arc<Inner>, keeper: &dyn KvKeeper, answer: Command, request: Request) {
+    let inner = Arc::clone(inner);
+    let (_, responder) = request.into_responder();
+    let done = move |saved: Result<(), String>| {
+        responder.send(match saved {
+            Ok(()) => answer,
+            Err(error) => {
+                let remark = format!("the change works, but is lost with the next restart: {error}");
+                Command::error(ResponseCode::SYSTEM_ERROR, remark)
+            }
+        });
+    };
+    keeper.keep(Box::new(move || inner.kv().encode()), Box::new(done));
 }
 
 /// A request that cannot be served.
@@ -79,7 +108,7 @@ fn with_body(bytes: Bytes) -> Command {
 }
 
 impl NameServerProcessor {
-    pub(crate) const CODES: [RequestCode; 20] = [
+    pub(crate) const CODES: [RequestCode; 23] = [
         RequestCode::PUT_KV_CONFIG,
         RequestCode::GET_KV_CONFIG,
         RequestCode::DELETE_KV_CONFIG,
@@ -98,6 +127,9 @@ impl NameServerProcessor {
         RequestCode::REGISTER_TOPIC_IN_NAMESRV,
         RequestCode::GET_TOPICS_BY_CLUSTER,
         RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_NS,
+        RequestCode::GET_UNIT_TOPIC_LIST,
+        RequestCode::GET_HAS_UNIT_SUB_TOPIC_LIST,
+        RequestCode::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST,
         RequestCode::UPDATE_NAMESRV_CONFIG,
         RequestCode::GET_NAMESRV_CONFIG,
     ];
@@ -279,7 +311,7 @@ impl NameServerProcessor {
                 topic_sys_flag: queues.topic_sys_flag,
                 ..Default::default()
             };
-            self.0.routes_mut().update_topic(&queues.broker_name, &topic)?;
+            self.0.routes_mut().update_topic_elsewhere(&queues.broker_name, &topic)?;
         }
         Ok(success())
     }
@@ -324,6 +356,11 @@ impl NameServerProcessor {
                 let (names, address) = self.0.routes().system_topics(request.connection().local_addr());
                 topic_list(names, address)
             }
+            RequestCode::GET_UNIT_TOPIC_LIST => self.unit_topics(|flags| flags & UNIT != 0),
+            RequestCode::GET_HAS_UNIT_SUB_TOPIC_LIST => self.unit_topics(|flags| flags & UNIT_SUB != 0),
+            RequestCode::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => {
+                self.unit_topics(|flags| flags & UNIT == 0 && flags & UNIT_SUB != 0)
+            }
             RequestCode::DELETE_TOPIC_IN_NAMESRV => {
                 let header: DeleteTopicFromNamesrvRequestHeader = command.header()?;
                 self.0.routes_mut().delete_topic(&header.topic, header.cluster_name.as_deref());
@@ -335,6 +372,10 @@ impl NameServerProcessor {
             }
         };
         Ok(with_body(body::encode(&list)))
+    }
+
+    fn unit_topics(&self, is_wanted: impl Fn(i32) -> bool) -> TopicList {
+        topic_list(self.0.routes().topics_by_flags(is_wanted), None)
     }
 
     fn config(&self) -> String {

@@ -186,6 +186,7 @@ impl RouteTable {
             connection: registration.connection,
             data_version: registration.data_version.clone(),
         };
+        let is_news = self.data_version(name, &registration.address) != Some(&registration.data_version);
         let broker = self.broker(name, &registration.cluster);
         broker.enable_acting_master = registration.enable_acting_master;
         // One address is one instance: a broker that comes back under another id leaves its old one.
@@ -193,7 +194,8 @@ impl RouteTable {
             .instances
             .retain(|id, known| *id == registration.broker_id || !known.address.is(&registration.address));
         broker.instances.insert(registration.broker_id, instance);
-        if registration.broker_id == MASTER {
+        // What operators have changed here stays until the broker changes something.
+        if registration.broker_id == MASTER && is_news {
             for topic in &registration.topics {
                 self.update_topic(name, topic)?;
             }
@@ -206,7 +208,7 @@ impl RouteTable {
             let is_full = self.brokers.len() >= self.max_brokers;
             return if is_full { Err(TooMany("brokers").into()) } else { Ok(()) };
         };
-        if broker.instances.values().any(Instance::is_local) {
+        if self.is_local(&registration.broker_name) {
             return Err(RegisterError::Local);
         }
         let is_other = |(id, known): &(&i64, &Instance)| {
@@ -234,6 +236,27 @@ impl RouteTable {
         Ok(())
     }
 
+    /// Like [`RouteTable::update_topic`] for somebody who speaks for a broker: not for one of this process
+    /// (request 217).
+    ///
+    /// # Errors
+    /// [`RegisterError::Local`], [`RegisterError::TooMany`].
+    pub fn update_topic_elsewhere(
+        &mut self,
+        broker_name: &ByteString,
+        topic: &TopicConfig,
+    ) -> Result<(), RegisterError> {
+        if self.is_local(broker_name) {
+            return Err(RegisterError::Local);
+        }
+        Ok(self.update_topic(broker_name, topic)?)
+    }
+
+    fn is_local(&self, broker_name: &str) -> bool {
+        let broker = self.brokers.get(broker_name);
+        broker.is_some_and(|broker| broker.instances.values().any(Instance::is_local))
+    }
+
     /// A broker no longer has a topic.
     pub fn remove_topic(&mut self, broker_name: &str, topic: &str) {
         if let Some(brokers) = self.topics.get_mut(topic) {
@@ -244,18 +267,19 @@ impl RouteTable {
         }
     }
 
-    /// Forgets a topic, everywhere or in one cluster (request 216).
+    /// Forgets a topic, everywhere or in one cluster (request 216). A broker of this process keeps what it has: it
+    /// says itself when that is gone.
     pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
-        let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
-            self.topics.remove(topic);
+        let cluster = cluster.filter(|cluster| !cluster.is_empty());
+        let Some(queues) = self.topics.get(topic) else {
             return;
         };
-        let brokers: Vec<_> = self
-            .brokers
-            .iter()
-            .filter(|(_, b)| b.cluster == *cluster)
-            .map(|(name, _)| name.clone())
-            .collect();
+        let is_meant = |name: &&ByteString| {
+            let broker = self.brokers.get(*name);
+            let is_inside = cluster.is_none_or(|cluster| broker.is_some_and(|b| b.cluster == *cluster));
+            is_inside && !self.is_local(name)
+        };
+        let brokers: Vec<_> = queues.keys().filter(is_meant).cloned().collect();
         for broker in brokers {
             self.remove_topic(&broker, topic);
         }
@@ -366,6 +390,15 @@ impl RouteTable {
         self.topics
             .iter()
             .filter(|(_, queues)| queues.keys().any(is_inside))
+            .map(|(topic, _)| topic.clone())
+            .collect()
+    }
+
+    /// Names of the topics that have such a `topicSysFlag` at some broker, sorted (requests 311 to 313).
+    pub fn topics_by_flags(&self, is_wanted: impl Fn(i32) -> bool) -> Vec<ByteString> {
+        self.topics
+            .iter()
+            .filter(|(_, queues)| queues.values().any(|queues| is_wanted(queues.topic_sys_flag)))
             .map(|(topic, _)| topic.clone())
             .collect()
     }

@@ -1,14 +1,16 @@
 //! The table behind request codes.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
 use rocketwire_protocol::{RequestCode, body::TopicConfig};
 use rocketwire_remoting::Processor;
 
-use crate::{LocalBroker, NameServerOptions, RouteTable, kv::KvConfig, processor::NameServerProcessor};
+use crate::{
+    KvKeeper, LocalBroker, NameServerOptions, RouteTable, kv::KvConfig, processor::NameServerProcessor,
+};
 
 /// How often silent brokers are looked for (Java: `scanNotActiveBrokerInterval`).
 const SWEEP: Duration = Duration::from_secs(5);
@@ -21,6 +23,7 @@ pub(crate) struct Inner {
     pub(crate) options: NameServerOptions,
     routes: RwLock<RouteTable>,
     kv: Mutex<KvConfig>,
+    keeper: OnceLock<Arc<dyn KvKeeper>>,
     swept: Mutex<Instant>,
 }
 
@@ -31,6 +34,7 @@ impl NameServer {
         NameServer(Arc::new(Inner {
             routes: RwLock::new(routes),
             kv: Mutex::new(KvConfig::new(options.max_kv_entries, options.max_kv_bytes)),
+            keeper: OnceLock::new(),
             swept: Mutex::new(Instant::now()),
             options,
         }))
@@ -40,6 +44,20 @@ impl NameServer {
     pub fn processors(&self) -> Vec<(RequestCode, Arc<dyn Processor>)> {
         let processor: Arc<dyn Processor> = Arc::new(NameServerProcessor(Arc::clone(&self.0)));
         NameServerProcessor::CODES.iter().map(|code| (*code, Arc::clone(&processor))).collect()
+    }
+
+    /// Keeps the KV configuration: takes in what was `saved` before, and has each change saved from now on, before
+    /// it is answered. To be called once, before requests are served.
+    ///
+    /// # Errors
+    /// What was saved cannot be understood; the text says why.
+    pub fn keep_kv(&self, saved: Option<&[u8]>, keeper: Arc<dyn KvKeeper>) -> Result<(), String> {
+        if let Some(saved) = saved {
+            self.0.kv().restore(saved).map_err(|error| error.to_string())?;
+        }
+        // A second call keeps the first keeper.
+        let _ = self.0.keeper.set(keeper);
+        Ok(())
     }
 
     /// Takes in a broker of this process; it never expires.
@@ -81,6 +99,10 @@ impl Inner {
 
     pub(crate) fn kv(&self) -> MutexGuard<'_, KvConfig> {
         self.kv.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Arc<dyn KvKeeper>> {
+        self.keeper.get()
     }
 
     /// Forgets silent brokers, now and then. Requests drive it, so that it needs no task: who does not ask does

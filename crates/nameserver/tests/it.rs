@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rocketwire_nameserver::{LocalBroker, NameServer, NameServerOptions};
+use rocketwire_nameserver::{KvDone, KvKeeper, KvTable, LocalBroker, NameServer, NameServerOptions};
 use rocketwire_protocol::{
     Command, RequestCode, Version,
     body::{
@@ -283,6 +283,16 @@ async fn the_broker_of_this_process_is_not_replaced_or_removed() {
     };
     assert_eq!(client.call(Command::of(&leave)).await.code, 1);
     assert_eq!(client.ok(route("T")).await.body, before);
+    // Nor are its topics.
+    client
+        .ok(Command::of(&DeleteTopicFromNamesrvRequestHeader { topic: "T".into(), ..Default::default() }))
+        .await;
+    let mut theirs: TopicRouteData = body::decode(&before).unwrap();
+    theirs.queue_datas[0].perm = 0;
+    let update = RegisterTopicRequestHeader { topic: "T".into(), ..Default::default() };
+    let update = Command::of(&update).with_body(body::encode(&theirs));
+    assert_eq!(client.call(update).await.code, 1);
+    assert_eq!(client.ok(route("T")).await.body, before);
 }
 
 #[tokio::test]
@@ -301,6 +311,63 @@ async fn nothing_is_registered_without_a_name_and_nothing_is_set_remotely() {
     client.ok(Command::request(RequestCode::GET_NAMESRV_CONFIG)).await;
 }
 
+/// Keeps the KV configuration where a test looks for it.
+#[derive(Default)]
+struct Kept(std::sync::Mutex<Vec<bytes::Bytes>>);
+
+impl KvKeeper for Kept {
+    fn keep(&self, table: KvTable, done: KvDone) {
+        let mut saved = self.0.lock().unwrap();
+        let is_full = saved.len() == 2;
+        saved.push(table());
+        done(if is_full { Err("no space".into()) } else { Ok(()) });
+    }
+}
+
+#[tokio::test]
+async fn named_values_are_saved_before_a_change_is_answered() {
+    let kept = Arc::new(Kept::default());
+    let node = start().await;
+    node.name_server.keep_kv(None, kept.clone()).unwrap();
+    let client = node.client();
+    let put = |value: &str| {
+        Command::of(&PutKVConfigRequestHeader {
+            namespace: "n".into(),
+            key: "k".into(),
+            value: value.into(),
+            ..Default::default()
+        })
+    };
+    client.ok(put("1")).await;
+    client.ok(put("2")).await;
+    let refused = client.call(put("3")).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.remark.unwrap().contains("no space"));
+    let saved = kept.0.lock().unwrap()[1].clone();
+    assert_eq!(saved, r#"{"configTable":{"n":{"k":"2"}}}"#);
+    let again = start().await;
+    again.name_server.keep_kv(Some(&saved), kept.clone()).unwrap();
+    let get = GetKVConfigRequestHeader { namespace: "n".into(), key: "k".into(), ..Default::default() };
+    assert_eq!(again.client().ok(Command::of(&get)).await.fields.get("value").unwrap(), "2");
+    assert!(start().await.name_server.keep_kv(Some(b"x"), kept).is_err());
+}
+
+#[tokio::test]
+async fn topics_of_units_are_listed_by_their_flags() {
+    let node = start().await;
+    let client = node.client();
+    let mut body = topics(&["Plain", "Unit", "UnitSub"]);
+    let table = &mut body.topic_config_serialize_wrapper.topic_config_table;
+    table.get_mut("Unit").unwrap().topic_sys_flag = 3;
+    table.get_mut("UnitSub").unwrap().topic_sys_flag = 2;
+    client.ok(Command::of(&registration("b")).with_body(body::encode(&body))).await;
+    for (code, expected) in [(311, &["Unit"][..]), (312, &["Unit", "UnitSub"]), (313, &["UnitSub"])] {
+        let list: TopicList =
+            body::decode(&client.ok(Command::request(RequestCode(code))).await.body).unwrap();
+        assert_eq!(list.topic_list, expected, "{code}");
+    }
+}
+
 #[tokio::test]
 async fn operators_close_a_broker_for_writing() {
     let node = start().await;
@@ -311,6 +378,11 @@ async fn operators_close_a_broker_for_writing() {
     assert_eq!(client.ok(wipe).await.fields.get("wipeTopicCount").unwrap(), "2");
     let found: TopicRouteData = body::decode(&client.ok(route("T")).await.body).unwrap();
     assert_eq!(found.queue_datas[0].perm, 4);
+    // The broker says the same again, as it does every 30 s.
+    let again = body::encode(&topics(&["T", "U"]));
+    client.ok(Command::of(&registration("b")).with_body(again)).await;
+    let found: TopicRouteData = body::decode(&client.ok(route("T")).await.body).unwrap();
+    assert_eq!(found.queue_datas[0].perm, 4, "it stays closed");
     let add =
         Command::of(&AddWritePermOfBrokerRequestHeader { broker_name: "b".into(), ..Default::default() });
     assert_eq!(client.ok(add).await.fields.get("addTopicCount").unwrap(), "2");

@@ -51,6 +51,20 @@ impl NodeBuilder {
         self
     }
 
+    /// Registers the broker at name servers elsewhere, `HOST:PORT` each; it is told to them again every 30 s, and
+    /// taken back at the shutdown. They tell clients [`NodeBuilder::advertise`], or the address that is listened on
+    /// (of all interfaces, the one by which the name server is reached). Default none.
+    pub fn register(mut self, name_servers: impl IntoIterator<Item = impl Into<String>>) -> NodeBuilder {
+        self.options.register = name_servers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the node is a name server, too. Default true.
+    pub fn name_server(mut self, is_name_server: bool) -> NodeBuilder {
+        self.options.is_name_server = is_name_server;
+        self
+    }
+
     /// When a send is answered. Default [`Flush::Sync`]; in memory there is no difference.
     pub fn flush(mut self, flush: Flush) -> NodeBuilder {
         self.options.store.flush = flush;

@@ -31,6 +31,11 @@ pub enum NodeError {
     /// The settings contradict each other.
     #[error("{0}")]
     Options(&'static str),
+    /// The name server's KV configuration was saved, but cannot be read.
+    #[error(
+        "the name server's configuration (table name_server_kv) cannot be understood: {0}; was it written by a newer version?"
+    )]
+    KvConfig(String),
     /// A task of the node panicked.
     #[error("the node failed while {0}: please report it")]
     Panicked(&'static str),

@@ -28,6 +28,7 @@ mod error;
 mod node;
 mod options;
 mod own;
+mod register;
 mod runtimes;
 mod vip;
 

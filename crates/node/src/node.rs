@@ -1,8 +1,13 @@
 //! The node itself: start, look, stop.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use rocketwire_broker::Broker;
+use rocketwire_broker::{Broker, BrokerError};
 use rocketwire_nameserver::{LocalBroker, NameServer};
 use rocketwire_protocol::body::TopicConfig;
 use rocketwire_remoting::Server;
@@ -12,6 +17,7 @@ use tokio::runtime::Handle;
 use crate::{
     NodeBuilder, NodeError, NodeOptions, Place,
     own::{self, Closes, Topics},
+    register::{Changes, RegisterOptions, Registrar},
     runtimes::Runtimes,
     vip::Vip,
 };
@@ -30,6 +36,7 @@ pub struct Node {
 struct Running {
     server: Arc<Server>,
     vip: Option<Vip>,
+    registrar: Option<Registrar>,
     runtimes: Runtimes,
 }
 
@@ -47,11 +54,16 @@ impl Node {
         }
         let name_server = NameServer::new(options.name_server.clone());
         name_server.register_local(&local_broker(&options));
-        let broker = open(&options, &name_server).await?;
+        let changes: Changes = options.register.iter().map(|_| Arc::default()).collect();
+        let register = RegisterOptions::of(&options);
+        let broker = open(&options, &name_server, changes.clone()).await?;
         let addr_and_running = listen(options, &name_server, &broker).await;
         match addr_and_running {
-            Ok((addr, running)) => {
+            Ok((addr, mut running)) => {
                 broker.start(&Handle::current());
+                if !changes.is_empty() {
+                    running.registrar = Some(Registrar::start(&register, &broker, addr, &changes));
+                }
                 tracing::info!(%addr, "the node is ready");
                 Ok(Node { addr, broker, running: Some(running) })
             }
@@ -109,7 +121,10 @@ impl Node {
 
 impl Running {
     async fn stop(self, broker: Broker, grace: Duration) -> Result<(), NodeError> {
-        let Running { server, vip, runtimes } = self;
+        let Running { server, vip, registrar, runtimes } = self;
+        if let Some(registrar) = registrar {
+            registrar.stop().await;
+        }
         server.go_away();
         if let Some(vip) = vip {
             vip.stop().await;
@@ -166,7 +181,11 @@ fn local_broker(options: &NodeOptions) -> LocalBroker {
 }
 
 /// Opens store and broker, on a thread that may wait for the disk.
-async fn open(options: &NodeOptions, name_server: &NameServer) -> Result<Broker, NodeError> {
+async fn open(
+    options: &NodeOptions,
+    name_server: &NameServer,
+    changes: Changes,
+) -> Result<Broker, NodeError> {
     let mut broker = options.broker.clone();
     broker.advertised = match &options.advertise {
         Some(address) => Some(resolve(address).await?),
@@ -176,13 +195,28 @@ async fn open(options: &NodeOptions, name_server: &NameServer) -> Result<Broker,
         Place::Memory => Arc::new(MemoryStorage::new()),
         Place::Folder(_) => Arc::new(RealStorage),
     };
-    let topics =
-        Arc::new(Topics { name_server: name_server.clone(), broker_name: broker.broker_name.to_string() });
+    let topics = Arc::new(Topics {
+        name_server: name_server.clone(),
+        broker_name: broker.broker_name.to_string(),
+        changes,
+    });
     let store = options.store_options();
     let clock = Arc::new(SystemClock::default());
     let opened =
         tokio::task::spawn_blocking(move || Broker::open(broker, store, storage, clock, topics)).await;
-    Ok(opened.map_err(|_| NodeError::Panicked("opening its store"))??)
+    let broker = opened.map_err(|_| NodeError::Panicked("opening its store"))??;
+    let to_keep = (broker.clone(), name_server.clone());
+    let kept = tokio::task::spawn_blocking(move || keep_kv(&to_keep.0, &to_keep.1)).await;
+    kept.map_err(|_| NodeError::Panicked("reading the name server's configuration"))??;
+    Ok(broker)
+}
+
+/// The name server's KV configuration survives with the broker's tables. Blocks on the disk.
+fn keep_kv(broker: &Broker, name_server: &NameServer) -> Result<(), NodeError> {
+    let table = broker.table("name_server_kv")?;
+    let saved = table.load().map_err(BrokerError::from)?;
+    let keeper = Arc::new(own::Kv(Arc::new(Mutex::new(table))));
+    name_server.keep_kv(saved.as_deref(), keeper).map_err(NodeError::KvConfig)
 }
 
 async fn listen(
@@ -203,13 +237,14 @@ async fn listen(
         true => format!("[{}]:{}", options.host, options.port),
         false => format!("{}:{}", options.host, options.port),
     };
+    let name_server = options.is_name_server.then_some(name_server);
     let server = Arc::new(Server::bind(&addr, own::router(name_server, broker), server).await?);
     let vip = match options.vip_port {
         true => Some(Vip::start(&server).await?),
         false => None,
     };
     let addr = server.local_addr();
-    Ok((addr, Running { server, vip, runtimes }))
+    Ok((addr, Running { server, vip, registrar: None, runtimes }))
 }
 
 async fn resolve(address: &str) -> Result<SocketAddr, NodeError> {

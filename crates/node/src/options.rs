@@ -23,6 +23,12 @@ pub struct NodeOptions {
     pub vip_port: bool,
     /// `HOST:PORT` that clients are told instead of the address by which they asked. Default none.
     pub advertise: Option<String>,
+    /// Name servers elsewhere that the broker registers at, `HOST:PORT` each: the node is one broker of their
+    /// clusters then. Default none.
+    pub register: Vec<String>,
+    /// Whether the node is a name server, too. Default true; without it clients find its broker only through
+    /// [`NodeOptions::register`].
+    pub is_name_server: bool,
     /// Threads with a runtime each that connections are handed to in turn. Default 0: connections run on the
     /// runtime that the node was started on.
     pub threads: usize,
@@ -61,6 +67,8 @@ impl Default for NodeOptions {
             port: 0,
             vip_port: false,
             advertise: None,
+            register: Vec::new(),
+            is_name_server: true,
             threads: 0,
             broker: BrokerOptions::default(),
             name_server: NameServerOptions::default(),

@@ -1,25 +1,58 @@
 //! What the two roles tell each other in one process: topics go to the name server, closed connections to both.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rocketwire_broker::{Broker, TopicListener};
-use rocketwire_nameserver::NameServer;
+use rocketwire_nameserver::{KvDone, KvKeeper, KvTable, NameServer};
 use rocketwire_protocol::body::TopicConfig;
 use rocketwire_remoting::{ConnectionEvent, ConnectionListener, Lane, Router};
+use rocketwire_store::Table;
+use tokio::runtime::Handle;
+
+use crate::register::Changes;
 
 /// The broker's topics, as they change.
 pub(crate) struct Topics {
     pub(crate) name_server: NameServer,
     pub(crate) broker_name: String,
+    /// Name servers elsewhere.
+    pub(crate) changes: Changes,
 }
 
 impl TopicListener for Topics {
     fn topic_changed(&self, topic: &TopicConfig) {
         self.name_server.update_local_topic(&self.broker_name, topic);
+        self.tell();
     }
 
     fn topic_removed(&self, topic: &str) {
         self.name_server.remove_local_topic(&self.broker_name, topic);
+        self.tell();
+    }
+}
+
+impl Topics {
+    fn tell(&self) {
+        for change in &self.changes {
+            change.notify_one();
+        }
+    }
+}
+
+/// The name server's KV configuration, in a table beside the broker's.
+pub(crate) struct Kv(pub(crate) Arc<Mutex<Table>>);
+
+impl KvKeeper for Kv {
+    fn keep(&self, table: KvTable, done: KvDone) {
+        let file = Arc::clone(&self.0);
+        let save = move || {
+            let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            done(file.save(&table()).map_err(|error| error.to_string()));
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(save)),
+            Err(_) => save(),
+        }
     }
 }
 
@@ -42,9 +75,10 @@ impl ConnectionListener for Closes {
     }
 }
 
-/// Both roles behind one door. Nothing of either blocks, so that all of it runs on the connections' tasks.
-pub(crate) fn router(name_server: &NameServer, broker: &Broker) -> Router {
+/// The roles behind one door. Nothing of either blocks, so that all of it runs on the connections' tasks.
+pub(crate) fn router(name_server: Option<&NameServer>, broker: &Broker) -> Router {
     let lane = Lane::inline();
-    let roles = name_server.processors().into_iter().chain(broker.processors());
+    let names = name_server.map(NameServer::processors).unwrap_or_default();
+    let roles = names.into_iter().chain(broker.processors());
     roles.fold(Router::new(), |router, (code, processor)| router.route(code, processor, lane.clone()))
 }

@@ -270,3 +270,112 @@ fn builders_are_values() {
     fn is_send<T: Send + Sync + Clone>() {}
     is_send::<NodeBuilder>();
 }
+
+/// Waits until a name server says where a topic is, or (`expected` is none) that it is nowhere.
+async fn route_is(client: &Client, topic: &str, expected: &[(&str, std::net::SocketAddr)]) {
+    let mut found = Vec::new();
+    for _ in 0..PATIENCE.as_millis() / 20 {
+        found = match client.admin().topic_route(topic).await {
+            Ok(route) => {
+                let brokers = route.broker_datas.iter();
+                brokers.map(|b| (b.broker_name.to_string(), b.broker_addrs[&0].to_string())).collect()
+            }
+            Err(_) => Vec::new(),
+        };
+        let expected: Vec<_> =
+            expected.iter().map(|(name, addr)| ((*name).to_owned(), addr.to_string())).collect();
+        if found == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the route of {topic} is {found:?}, not {expected:?}");
+}
+
+fn broker_b(name_servers: &[std::net::SocketAddr]) -> NodeBuilder {
+    let name_servers = name_servers.iter().map(ToString::to_string);
+    Node::builder().broker_name("broker-b").name_server(false).register(name_servers)
+}
+
+#[tokio::test]
+async fn a_broker_registers_at_name_servers_elsewhere_and_takes_itself_back() {
+    // spec: broker A.4
+    let (one, other) = (Node::builder().start().await.unwrap(), Node::builder().start().await.unwrap());
+    let node = broker_b(&[one.addr(), other.addr()]).start().await.unwrap();
+    let (here, there) = (client(one.addr()), client(other.addr()));
+    node.create_topic("OnB", 3).await.unwrap();
+    for client in [&here, &there] {
+        route_is(client, "OnB", &[("broker-b", node.addr())]).await;
+    }
+    assert_eq!(here.queues("OnB").await.unwrap().len(), 3);
+    let (queue, offset) = send(&here, "OnB", "x").await;
+    assert_eq!(read(&there, &queue, offset).await, ["x"]);
+    assert!(client(node.addr()).queues("OnB").await.is_err(), "it is no name server itself");
+    node.shutdown(GRACE).await.unwrap();
+    for client in [&here, &there] {
+        route_is(client, "OnB", &[]).await;
+    }
+    one.shutdown(GRACE).await.unwrap();
+    other.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_server_that_comes_back_learns_of_the_broker_again() {
+    let first = Node::builder().start().await.unwrap();
+    let addr = first.addr();
+    let node = broker_b(&[addr]).start().await.unwrap();
+    node.create_topic("OnB", 1).await.unwrap();
+    route_is(&client(addr), "OnB", &[("broker-b", node.addr())]).await;
+    first.shutdown(GRACE).await.unwrap();
+    // While it is away, topics change.
+    node.create_topic("Later", 1).await.unwrap();
+    let second = loop {
+        match Node::builder().port(addr.port()).start().await {
+            Ok(node) => break node,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    node.create_topic("Again", 1).await.unwrap();
+    for topic in ["OnB", "Later", "Again"] {
+        route_is(&client(addr), topic, &[("broker-b", node.addr())]).await;
+    }
+    node.shutdown(GRACE).await.unwrap();
+    second.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_starts_without_the_name_servers_it_registers_at() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let node = Node::builder().register([unused.to_string()]).start().await.unwrap();
+    send(&client(node.addr()), "T", "x").await;
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_name_servers_configuration_outlives_the_node() {
+    use rocketwire_protocol::{
+        Command,
+        header::{GetKVConfigRequestHeader, PutKVConfigRequestHeader},
+    };
+    // spec: broker A.3
+    let folder = tempfile::tempdir().unwrap();
+    let node = start_when_free(folder.path()).await;
+    let put = Command::of(&PutKVConfigRequestHeader {
+        namespace: "n".into(),
+        key: "k".into(),
+        value: "v".into(),
+        ..Default::default()
+    });
+    let here = client(node.addr());
+    assert_eq!(here.remoting().invoke_name_server(put, PATIENCE).await.unwrap().code, 0);
+    node.shutdown(GRACE).await.unwrap();
+    let node = start_when_free(folder.path()).await;
+    let get = Command::of(&GetKVConfigRequestHeader {
+        namespace: "n".into(),
+        key: "k".into(),
+        ..Default::default()
+    });
+    let answer = client(node.addr()).remoting().invoke_name_server(get, PATIENCE).await.unwrap();
+    assert_eq!(answer.fields.get("value").unwrap(), "v");
+    node.shutdown(GRACE).await.unwrap();
+}

@@ -23,7 +23,9 @@ Examples:
   rocketwire serve                                   data in ./rocketwire-data
   rocketwire serve --memory --port 0                 for tests: a free port
   rocketwire serve --host 0.0.0.0 --data /data       for the whole network
-  rocketwire serve --advertise broker.test:19876     behind a mapped port")]
+  rocketwire serve --advertise broker.test:19876     behind a mapped port
+  rocketwire serve --broker-name broker-b --no-name-server --register ns1:9876,ns2:9876
+                                                     one more broker of a cluster of Apache's")]
 pub(crate) struct Args {
     /// The folder for messages; it is created if it is missing
     #[arg(short, long, value_name = "DIR", default_value = "./rocketwire-data")]
@@ -44,6 +46,14 @@ pub(crate) struct Args {
     /// What clients are told instead of the address by which they asked
     #[arg(long, value_name = "HOST:PORT", value_parser = args::address)]
     advertise: Option<String>,
+
+    /// Register the broker at name servers elsewhere, as one broker of their clusters
+    #[arg(long, value_name = "HOST:PORT,..", value_delimiter = ',', value_parser = args::address)]
+    register: Vec<String>,
+
+    /// Be a broker only; clients find it at the name servers of --register
+    #[arg(long, requires = "register")]
+    no_name_server: bool,
 
     /// When a send is answered
     #[arg(long, value_enum, default_value_t = FlushArg::Sync)]
@@ -111,6 +121,8 @@ fn builder(args: &Args) -> NodeBuilder {
         .vip_port(args.vip_port)
         .broker_name(&args.broker_name)
         .cluster(&args.cluster)
+        .register(&args.register)
+        .name_server(!args.no_name_server)
         .auto_create_topic(!args.no_auto_create_topic)
         .flush(match args.flush {
             FlushArg::Sync => Flush::Sync,
