@@ -219,6 +219,14 @@ pub enum CloseCause {
     /// A frame was begun and not finished in time.
     #[error("a frame was begun and not finished within {0:?}")]
     SlowFrame(Duration),
+    /// Unfinished frames of all connections hold too much; this one was about to hold more.
+    #[error(
+        "frames of which a part is missing hold more than {limit} bytes; the peers send too slowly, or max_partial is too small"
+    )]
+    PartialFrames {
+        /// [`crate::ConnectionOptions::max_partial`]
+        limit: usize,
+    },
     /// This side shut down.
     #[error("shut down")]
     Shutdown,

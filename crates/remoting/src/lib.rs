@@ -54,11 +54,14 @@ mod options;
 mod planted;
 mod server;
 mod sniff;
+mod socket;
 mod sync;
 
 pub use client::RemotingClient;
 pub use connection::{Connection, ConnectionEvent, ConnectionListener, Counters};
 pub use dispatch::{Answer, HookError, Lane, Processor, Request, Responder, Router, RpcHook, processor_fn};
 pub use error::{BindError, CloseCause, Phase, RpcError, RpcErrorKind, Tried};
-pub use options::{ClientOptions, ConnectionOptions, InvalidNetwork, Network, ServerOptions, SocksProxy};
+pub use options::{
+    ClientOptions, ConnectionOptions, InvalidNetwork, Network, ServerOptions, SocketOptions, SocksProxy,
+};
 pub use server::Server;

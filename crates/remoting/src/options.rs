@@ -27,19 +27,30 @@ pub struct ConnectionOptions {
     /// Too small: a consumer of many queues, each with a parked pull, is starved.
     pub max_served: usize,
     /// Bytes waiting to be written above which the socket is no longer read and callers wait.
-    /// Default 1 MiB; Java: `writeBufferHighWaterMark`, 64 KiB, by which pulled batches of 256 KiB pass as well.
+    /// Default 1 MiB (Java: `writeBufferHighWaterMark`, where 0, the default, means Netty's 64 KiB).
+    /// Too small: a batch of pulled messages, 256 KiB mostly, stops the connection's reading each time.
     pub high_water: usize,
-    /// Bytes waiting to be written below which reading goes on. Default 512 KiB (Java: `writeBufferLowWaterMark`).
+    /// Bytes waiting to be written below which callers that wait go on.
+    /// Default 512 KiB (Java: `writeBufferLowWaterMark`, where 0, the default, means Netty's 32 KiB).
     pub low_water: usize,
     /// Bytes waiting to be written at which the connection is closed: the peer does not read. Default 64 MiB.
     pub max_pending: usize,
     /// How long no byte may go out while some wait. Default 30 s.
     pub write_stall: Duration,
-    /// How long a frame may take from its first byte to its last, plus one second for each 64 KiB. Default 30 s.
+    /// How long a frame may take from its first byte to its last, plus one second for each 64 KiB that came.
+    /// Default 30 s. Java waits for ever.
     pub frame_timeout: Duration,
+    /// Bytes that frames of which a part is missing may hold, those of all connections of one client or server
+    /// together. The connection that would go beyond is closed. Default 256 MiB. Java has no limit.
+    pub max_partial: usize,
+    /// How long a new connection may be silent, in both directions, before it is closed as idle; zero: as long as
+    /// any. Default zero for a client, 10 s for a server. Java has no such limit.
+    pub first_byte: Duration,
     /// Neither read nor write for this long closes the connection; zero never. Default 120 s
     /// (Java: `clientChannelMaxIdleTimeSeconds`, `serverChannelMaxIdleTimeSeconds`).
     pub idle: Duration,
+    /// What the system is told of each TCP socket.
+    pub socket: SocketOptions,
     /// How long the task looks for events, yielding, before it sleeps, while requests are under way. Zero:
     /// sleep at once. Default 50 us with two or more usable cores, else zero. Looking saves the wake-up of an
     /// idle core (tens of microseconds) and burns at most this much CPU after each burst.
@@ -61,8 +72,45 @@ impl Default for ConnectionOptions {
             max_pending: 64 << 20,
             write_stall: Duration::from_secs(30),
             frame_timeout: Duration::from_secs(30),
+            max_partial: 256 << 20,
+            first_byte: Duration::ZERO,
             idle: Duration::from_secs(120),
+            socket: SocketOptions::default(),
             look: if cores > 1 { Duration::from_micros(50) } else { Duration::ZERO },
+        }
+    }
+}
+
+/// What the system is told of a TCP socket. Streams that are adopted are left as they are.
+///
+/// Nagle's algorithm is always off (TCP_NODELAY), as in Java: small frames must not wait for each other's
+/// acknowledgements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketOptions {
+    /// How long a connection is quiet before the system asks whether the peer is still there (SO_KEEPALIVE,
+    /// TCP_KEEPIDLE); a third of it between two questions. In whole seconds, rounded up; zero: it never asks.
+    /// Default 30 s: a peer whose machine is gone is noticed long before `idle`. Java: off.
+    pub keepalive: Duration,
+    /// How long the peer may leave bytes unacknowledged before the connection ends (TCP_USER_TIMEOUT, on Linux
+    /// only); zero: as the system likes, a quarter of an hour mostly. In milliseconds. Default 30 s, as
+    /// [`ConnectionOptions::write_stall`]. Java: never set.
+    pub user_timeout: Duration,
+    /// The system's buffer of bytes on their way out, in bytes (SO_SNDBUF); zero: it chooses, and lets the buffer
+    /// grow. Default zero (Java: `clientSocketSndBufSize`, `serverSocketSndBufSize`, `0`).
+    pub send_buffer: usize,
+    /// The system's buffer of bytes that nobody read yet, in bytes (SO_RCVBUF); zero as above. Default zero
+    /// (Java: `clientSocketRcvBufSize`, `serverSocketRcvBufSize`, `0`).
+    pub receive_buffer: usize,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        SocketOptions {
+            keepalive: Duration::from_secs(30),
+            user_timeout: Duration::from_secs(30),
+            send_buffer: 0,
+            receive_buffer: 0,
         }
     }
 }
@@ -152,13 +200,16 @@ impl fmt::Debug for SocksProxy {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// Of each connection; `max_in_flight` is 64 here (Java: `serverAsyncSemaphoreValue`).
+    /// Of each connection; here `max_in_flight` is 64 (Java: `serverAsyncSemaphoreValue`) and `first_byte` 10 s.
     pub connection: ConnectionOptions,
-    /// Connections at a time; more are closed as soon as they are accepted. Default 16,384.
+    /// Connections at a time; more are closed as soon as they are accepted. Default 16,384, but no more than the
+    /// process may have descriptors (`ulimit -n`), less 256 for everything else. Java has no limit.
     pub max_connections: usize,
-    /// Connections at a time from one address. Default 4,096.
+    /// Connections at a time from one address; more are closed as soon as they are accepted. Default 4,096.
+    /// Java has no limit.
     pub max_connections_per_ip: usize,
-    /// Length of the queue of connections not yet accepted. Default 1024 (Java: `serverSocketBacklog`).
+    /// Length of the queue of connections not yet accepted. Default 1024 (Java: constant, `serverSocketBacklog` is
+    /// ignored).
     pub backlog: u32,
     /// Runtimes that connections are handed to in turn. Default none: the one that `bind` is called on.
     pub runtimes: Vec<tokio::runtime::Handle>,
@@ -221,8 +272,12 @@ pub struct InvalidNetwork;
 impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
-            connection: ConnectionOptions { max_in_flight: 64, ..ConnectionOptions::default() },
-            max_connections: 16_384,
+            connection: ConnectionOptions {
+                max_in_flight: 64,
+                first_byte: Duration::from_secs(10),
+                ..ConnectionOptions::default()
+            },
+            max_connections: crate::socket::descriptors().saturating_sub(256).clamp(1, 16_384),
             max_connections_per_ip: 4_096,
             backlog: 1024,
             runtimes: Vec::new(),

@@ -87,6 +87,8 @@ async fn a_server_without_descriptors_recovers(before: Rlimit) {
     let server = serve().await;
     let addr = server.local_addr();
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(1_256), maximum: before.maximum }).unwrap();
+    assert_eq!(ServerOptions::default().max_connections, 1_000, "some are left for everything else");
     setrlimit(Resource::Nofile, Rlimit { current: Some(open + 21), maximum: before.maximum }).unwrap();
     // Each takes one descriptor here and would take another one at the server.
     let mut crowd = Vec::new();

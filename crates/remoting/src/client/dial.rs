@@ -22,8 +22,9 @@ use super::{
     table::{Dialled, Next},
 };
 use crate::{
-    Connection, ConnectionEvent, Phase, RpcError, SocksProxy,
+    Connection, ConnectionEvent, Phase, RpcError, SocketOptions, SocksProxy,
     connection::{self, Shared},
+    socket,
 };
 
 /// The connection to `addr`, as soon as there is one.
@@ -72,12 +73,12 @@ pub(super) async fn connect(
 
 async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
     inner.endpoint.emit(ConnectionEvent::Connecting(addr.clone()));
-    let limit = inner.options.connect_timeout;
+    let (limit, sockets) = (inner.options.connect_timeout, &inner.options.connection.socket);
     let opened = match socks::proxy_for(&inner.options.proxies, &addr) {
-        None => in_time(limit, open(&addr)).await,
+        None => in_time(limit, open(&addr, sockets)).await,
         Some(proxy) => {
             let mut step = Step::Connect;
-            let opened = in_time(limit, open_through(proxy, &addr, &mut step)).await;
+            let opened = in_time(limit, open_through(proxy, &addr, sockets, &mut step)).await;
             opened.map_err(|error| step.failed(proxy, error))
         }
     };
@@ -96,16 +97,21 @@ async fn in_time<T>(limit: Duration, future: impl Future<Output = io::Result<T>>
     })
 }
 
-async fn open_through(proxy: &SocksProxy, target: &str, step: &mut Step) -> io::Result<TcpStream> {
-    let mut stream = open(&proxy.addr).await?;
+async fn open_through(
+    proxy: &SocksProxy,
+    target: &str,
+    options: &SocketOptions,
+    step: &mut Step,
+) -> io::Result<TcpStream> {
+    let mut stream = open(&proxy.addr, options).await?;
     socks::handshake(&mut stream, proxy.login(), target, step).await?;
     Ok(stream)
 }
 
-async fn open(addr: &str) -> io::Result<TcpStream> {
+async fn open(addr: &str, options: &SocketOptions) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name resolves to no address");
     for resolved in lookup_host(addr).await? {
-        match TcpStream::connect(resolved).await {
+        match socket::new(resolved, options)?.connect(resolved).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -114,11 +120,7 @@ async fn open(addr: &str) -> io::Result<TcpStream> {
 }
 
 fn start(inner: &Arc<Inner>, addr: &str, stream: TcpStream) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10));
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    socket::set_up(&stream, &inner.options.connection.socket)?;
     let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
     Ok(adopt(inner, addr, stream, remote, local))
 }

@@ -1,6 +1,7 @@
 //! One connection, the same for both roles.
 
 mod call;
+mod complaints;
 mod looker;
 #[cfg(all(test, feature = "models"))]
 mod models;

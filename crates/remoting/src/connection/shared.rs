@@ -10,7 +10,7 @@ use std::{
 use rocketwire_protocol::{Command, Encoding, Flag, ResponseCode, frame, rpc::InFlight};
 use tokio::{runtime::Handle, sync::Notify};
 
-use super::{ConnectionEvent, ConnectionListener, Router, looker::Looker};
+use super::{ConnectionEvent, ConnectionListener, Router, complaints::Complaints, looker::Looker};
 use crate::{
     CloseCause, ConnectionOptions, RpcError,
     dispatch::Return,
@@ -31,6 +31,9 @@ pub(crate) struct Endpoint {
     pub(crate) listener: Option<Arc<dyn ConnectionListener>>,
     pub(crate) counters: Counters,
     pub(crate) shutting_down: AtomicBool,
+    /// Bytes that unfinished frames hold, of all connections.
+    pub(crate) partial: AtomicUsize,
+    pub(crate) complaints: Complaints,
     next_id: AtomicU64,
 }
 
@@ -48,6 +51,8 @@ impl Endpoint {
             listener,
             counters: Counters::default(),
             shutting_down: AtomicBool::new(false),
+            partial: AtomicUsize::new(0),
+            complaints: Complaints::default(),
             next_id: AtomicU64::new(1),
         })
     }

@@ -62,6 +62,8 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         wakers: Vec::new(),
         first: true,
         held_back: false,
+        partial: 0,
+        quiet: true,
         looking: false,
         flushing: false,
         last_active: now,
@@ -81,6 +83,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     shared.looker().stop(&mut task.looking);
+    endpoint.partial.fetch_sub(task.partial, Ordering::Relaxed);
     task.log_close(&cause);
     if matches!(&*cause, CloseCause::Idle(_)) {
         endpoint.emit(ConnectionEvent::Idle(connection.clone()));
@@ -108,6 +111,10 @@ struct Task<'a, T> {
     first: bool,
     /// The socket was not looked at in this turn: too much is in work.
     held_back: bool,
+    /// Bytes of an unfinished frame that the endpoint knows of.
+    partial: usize,
+    /// Neither side has said anything yet.
+    quiet: bool,
     /// This task is the one of the endpoint that looks.
     looking: bool,
     /// The transport may hold written bytes back (TLS).
@@ -147,6 +154,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let now = Instant::now();
         if worked {
             self.last_active = now;
+            self.quiet = false;
         }
         if self.next_deadline.is_some_and(|deadline| deadline <= now.into_std()) {
             self.expire_calls(now);
@@ -390,8 +398,30 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
     }
 
+    /// Tells the endpoint how much an unfinished frame holds. Only a task that is about to sleep does: one that
+    /// works will have finished it soon, or asked for more.
+    fn account_partial(&mut self) -> Result<(), CloseCause> {
+        let holds = if self.frame_begun.is_some() { self.input.len() } else { 0 };
+        if holds == self.partial {
+            return Ok(());
+        }
+        let all = &self.shared.endpoint.partial;
+        let total = all.fetch_add(holds, Ordering::Relaxed) + holds - self.partial;
+        all.fetch_sub(self.partial, Ordering::Relaxed);
+        let grew = holds > self.partial;
+        self.partial = holds;
+        let limit = self.shared.options().max_partial;
+        if grew && total > limit && !planted("unfinished frames without a budget") {
+            return Err(CloseCause::PartialFrames { limit });
+        }
+        Ok(())
+    }
+
     /// Registers everything that may wake the task; `Ready` if there is work after all.
     fn sleep(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Turn> {
+        if let Err(cause) = self.account_partial() {
+            return Poll::Ready(Turn::Close(cause));
+        }
         let now = Instant::now();
         let next_deadline = {
             let mut state = self.shared.lock();
@@ -434,8 +464,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
     fn housekeeping_at(&self, now: Instant) -> Instant {
         let options = self.shared.options();
         let mut at = now + Duration::from_secs(86_400);
-        if !options.idle.is_zero() {
-            at = at.min(self.last_active + options.idle);
+        if let Some(idle) = self.idle_limit() {
+            at = at.min(self.last_active + idle);
         }
         if let Some(since) = self.stalled_since {
             at = at.min(since + options.write_stall);
@@ -449,6 +479,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             at = at.min((self.last_active + SHRINK).max(now + TICK));
         }
         at
+    }
+
+    /// How long this connection may do nothing.
+    fn idle_limit(&self) -> Option<Duration> {
+        let options = self.shared.options();
+        let first = Some(options.first_byte).filter(|first| self.quiet && !first.is_zero());
+        let idle = Some(options.idle).filter(|idle| !idle.is_zero());
+        first.into_iter().chain(idle).min()
     }
 
     /// Does what is due, and says when to come again.
@@ -467,8 +505,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
                 return Err(CloseCause::SlowFrame(now - begun));
             }
         }
-        if !options.idle.is_zero() && now - self.last_active >= options.idle {
-            return Err(CloseCause::Idle(options.idle));
+        if let Some(idle) = self.idle_limit()
+            && now - self.last_active >= idle
+        {
+            return Err(CloseCause::Idle(idle));
         }
         if now - self.last_active >= SHRINK && self.input.is_empty() && self.out.is_empty() {
             self.input = BytesMut::new();
@@ -507,13 +547,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         match cause {
             CloseCause::Frame { .. } => {
                 counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%peer, "connection closed: {cause}");
             }
-            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) => {
+            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) | CloseCause::PartialFrames { .. } => {
                 counters.stalled.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%peer, "connection closed: {cause}");
             }
-            _ => tracing::debug!(%peer, "connection closed: {cause}"),
+            _ => {
+                tracing::debug!(%peer, "connection closed: {cause}");
+                return;
+            }
+        }
+        match self.shared.endpoint.complaints.allow() {
+            Some(0) => tracing::warn!(%peer, "connection closed: {cause}"),
+            Some(unsaid) => tracing::warn!(%peer, unsaid, "connection closed: {cause}"),
+            None => tracing::debug!(%peer, "connection closed: {cause}"),
         }
     }
 }

@@ -16,7 +16,6 @@ use std::{
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpSocket,
     sync::watch,
     task::JoinHandle,
     time::Instant,
@@ -24,7 +23,7 @@ use tokio::{
 
 use crate::{
     BindError, CloseCause, Connection, Counters, Router, ServerOptions, connection::Endpoint,
-    planted::planted,
+    planted::planted, socket,
 };
 
 /// A server that listens on one address.
@@ -60,8 +59,8 @@ impl Server {
         let failed = |source| BindError { addr: addr.to_owned(), source };
         let mut resolved = tokio::net::lookup_host(addr).await.map_err(failed)?;
         let first = resolved.next().ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
-        let socket =
-            if first.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+        // What it accepts takes after it.
+        let socket = socket::new(first, &options.connection.socket).map_err(failed)?;
         socket.set_reuseaddr(true).map_err(failed)?;
         socket.bind(first).map_err(failed)?;
         let listener = socket.listen(options.backlog).map_err(failed)?;

@@ -138,6 +138,63 @@ async fn deadlines_are_kept_on_a_connection_that_is_always_busy() {
     answering.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn unfinished_frames_hold_so_much_and_no_more() {
+    let mut options = ServerOptions::default();
+    options.connection.max_partial = 1 << 20;
+    let server = Server::bind_nothing(echo_router(), options);
+    let mut out = Vec::new();
+    frame::encode(&echo("big").with_body(vec![7; 200_000]), Encoding::Json, &mut out).unwrap();
+    let half = &out[..100_000];
+    let mut begun = Vec::new();
+    for n in 0..20 {
+        let (ours, mut theirs) = duplex(1 << 18);
+        let connection = server.adopt(ours, nowhere(), nowhere()).unwrap();
+        theirs.write_all(half).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let fits = (n + 1) * half.len() <= 1 << 20;
+        match connection.close_cause() {
+            None => assert!(fits, "number {n} is over the budget"),
+            Some(cause) => {
+                assert!(!fits && matches!(*cause, CloseCause::PartialFrames { .. }), "number {n}: {cause}");
+                continue;
+            }
+        }
+        begun.push(theirs);
+    }
+    assert_eq!((begun.len(), server.counters().stalled.load(std::sync::atomic::Ordering::SeqCst)), (10, 10));
+    // A frame that is finished, and a connection that closes, give back what they held.
+    begun.pop();
+    let mut first = begun.remove(0);
+    first.write_all(&out[half.len()..]).await.unwrap();
+    assert_ne!(first.read(&mut [0; 16]).await.unwrap(), 0);
+    for _ in 0..2 {
+        let (ours, mut theirs) = duplex(1 << 18);
+        let connection = server.adopt(ours, nowhere(), nowhere()).unwrap();
+        theirs.write_all(half).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(connection.is_open());
+        begun.push(theirs);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_answers_is_not_taken_for_a_silent_one() {
+    let server = Server::bind_nothing(Router::new(), ServerOptions::default());
+    let client = RemotingClient::new(ClientOptions::default(), echo_router());
+    let connections = [0, 1].map(|n| {
+        let (ours, theirs) = duplex(1 << 16);
+        client.adopt(&n.to_string(), ours, nowhere(), nowhere());
+        server.adopt(theirs, nowhere(), nowhere()).unwrap()
+    });
+    let [asked, silent] = connections;
+    assert_eq!(asked.invoke(echo("there?"), Duration::from_secs(1)).await.unwrap().body, "there?");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(matches!(&*silent.close_cause().unwrap(), CloseCause::Idle(after) if after.as_secs() == 10));
+    tokio::time::sleep(Duration::from_secs(105)).await;
+    assert!(asked.is_open());
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Slow {
     /// A byte a second: never idle, never done.
@@ -179,7 +236,7 @@ impl Slow {
     fn ended_well(self, cause: &CloseCause) -> (u64, bool) {
         match self {
             Slow::Drips | Slow::Half => (30, matches!(cause, CloseCause::SlowFrame(_))),
-            Slow::Silent => (120, matches!(cause, CloseCause::Idle(_))),
+            Slow::Silent => (10, matches!(cause, CloseCause::Idle(_))),
             Slow::Deaf => (30, matches!(cause, CloseCause::Stalled { .. })),
         }
     }
