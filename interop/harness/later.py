@@ -6,6 +6,4 @@
 LATER = {
     "SQL92 filter": "the broker filters by tag, and refuses other expressions",
     "POP": "the broker has no POP family (400, 401, 200050-200055)",
-    "mqadmin 5.3.3 queryMsgByKey": "the store has no index of keys (QUERY_MESSAGE, 12)",
-    "mqadmin 5.3.3 queryMsgByUniqueKey": "the store has no index of keys (QUERY_MESSAGE, 12)",
 }

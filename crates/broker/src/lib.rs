@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `topics`, `groups`, `offsets`, `locks`, `hold`, `delay`, `filter`, `backoff` | tables that are handed the time and do no I/O |
 //! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
-//! | `pull` | messages out |
+//! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
 //! | `admin`, `relay`, `statistics` | for operators |
 //! | `tables`, `periodic`, `blocking` | what is saved, what the clock drives, and where the disk is waited for |
@@ -37,6 +37,7 @@ mod order;
 mod periodic;
 mod processor;
 mod pull;
+mod query;
 mod relay;
 mod reply;
 mod send;

@@ -40,6 +40,10 @@ pub struct BrokerOptions {
     pub max_holds: usize,
     /// Reads of old messages that may wait for the disk at once. Default 1,024; beyond: SYSTEM_BUSY.
     pub max_cold_reads: usize,
+    /// Messages in one answer to a query by key (`maxMsgsNumBatch`). Default 64.
+    pub max_query_messages: usize,
+    /// Bytes of them at most; the newest message comes whatever its size. Default 4 MiB.
+    pub max_query_bytes: usize,
     /// Topics at most. Default 16,384. One with 8 queues takes about 1 KiB.
     pub max_topics: usize,
     /// Topics that may be created by sending to them. Default 4,096; a client with a bug in its topic names
@@ -92,6 +96,8 @@ impl Default for BrokerOptions {
             max_suspend: Duration::from_secs(60),
             max_holds: 100_000,
             max_cold_reads: 1_024,
+            max_query_messages: 64,
+            max_query_bytes: 4 << 20,
             max_topics: 16_384,
             max_auto_created_topics: 4_096,
             max_topic_queues: 4_096,

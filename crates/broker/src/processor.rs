@@ -8,7 +8,7 @@ use rocketwire_remoting::{Answer, Processor, Request, Responder};
 use crate::{
     admin, back,
     call::{Call, Disk, Plan, Refused, Stop},
-    client, offset, order, pull, relay, reply, send,
+    client, offset, order, pull, query, relay, reply, send,
     shared::Shared,
     timer, transaction,
 };
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct BrokerProcessor(pub(crate) Arc<Shared>);
 
 /// What the broker serves.
-pub(crate) const CODES: [RequestCode; 58] = [
+pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
@@ -26,6 +26,7 @@ pub(crate) const CODES: [RequestCode; 58] = [
     RequestCode::RECALL_MESSAGE,
     RequestCode::PULL_MESSAGE,
     RequestCode::LITE_PULL_MESSAGE,
+    RequestCode::QUERY_MESSAGE,
     RequestCode::VIEW_MESSAGE_BY_ID,
     RequestCode::CONSUMER_SEND_MSG_BACK,
     RequestCode::END_TRANSACTION,
@@ -146,7 +147,8 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::GET_MAX_OFFSET => offset::max(shared, call),
         RequestCode::GET_MIN_OFFSET => offset::min(shared, call),
         RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(shared, call, disk),
-        RequestCode::VIEW_MESSAGE_BY_ID => admin::view_message(shared, call, disk),
+        RequestCode::VIEW_MESSAGE_BY_ID => query::by_place(shared, call, disk),
+        RequestCode::QUERY_MESSAGE => query::by_key(shared, call, disk),
         RequestCode::HEART_BEAT => client::heartbeat(shared, call, disk),
         RequestCode::UNREGISTER_CLIENT => client::unregister(shared, call),
         RequestCode::CHECK_CLIENT_CONFIG => client::check_config(call),

@@ -3,7 +3,6 @@
 mod config;
 mod connections;
 mod group;
-mod message;
 mod offsets;
 mod queue;
 mod reset;
@@ -21,7 +20,6 @@ use crate::{
     shared::Shared,
 };
 
-pub(crate) use message::view_message;
 pub(crate) use reset::reset_offset;
 
 /// Requests of tools; `None` if the code is none of them.

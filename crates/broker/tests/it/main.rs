@@ -9,6 +9,7 @@ mod full_disk;
 mod groups;
 mod offsets;
 mod pull;
+mod query;
 mod relay;
 mod restart;
 mod send;
