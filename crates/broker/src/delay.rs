@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, planted::planted};
 
 /// The delay of each level in milliseconds (`messageDelayLevel`).
 const LEVELS_MS: [i64; 18] = [
@@ -22,6 +22,18 @@ pub(crate) fn delay_ms(level: i32) -> i64 {
     let index = usize::try_from(level.clamp(1, MAX_LEVEL) - 1).unwrap_or_default();
     LEVELS_MS.get(index).copied().unwrap_or_default()
 }
+
+/// When a message of a level is due, seen from now: at its time, or at once when that is further away than any message
+/// of the level can have to wait. Then the clock was set back by much since it was stored, and waiting for its time
+/// would keep it for hours or years.
+pub(crate) fn due_ms(level: i32, due_ms: i64, now_ms: i64) -> i64 {
+    let longest = delay_ms(level) + delay_ms(level).max(CLOCK_SLACK_MS);
+    let is_set_back = due_ms.saturating_sub(now_ms) > longest && !planted("a clock set back is waited for");
+    if is_set_back { now_ms } else { due_ms }
+}
+
+/// A clock that was set back by less is simply waited for.
+const CLOCK_SLACK_MS: i64 = 10_000;
 
 /// How far each level is delivered.
 #[derive(Debug, Default)]
@@ -57,7 +69,8 @@ impl Delays {
     /// Where to read a level now; `None` if nothing is due, nothing is there, or a delivery is under way.
     pub(crate) fn poll(&mut self, level: i32, end: i64, now_ms: i64, now: Duration) -> Option<i64> {
         let state = self.levels.entry(level).or_default();
-        let is_ready = state.outstanding == 0 && state.next < end && state.due_ms <= now_ms;
+        let is_ready =
+            state.outstanding == 0 && state.next < end && due_ms(level, state.due_ms, now_ms) <= now_ms;
         (is_ready && state.backoff.is_over(now)).then_some(state.next)
     }
 
@@ -156,6 +169,19 @@ mod tests {
         assert_eq!(delay_ms(18), 7_200_000);
         assert_eq!(delay_ms(19), 7_200_000);
         assert_eq!(delay_ms(i32::MAX), 7_200_000);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_no_message_for_long() {
+        assert_eq!(due_ms(1, 1_000, 0), 1_000);
+        assert_eq!(due_ms(1, 11_000, 0), 11_000, "a little is waited for");
+        assert_eq!(due_ms(1, 11_001, 0), 0);
+        assert_eq!(due_ms(18, 2 * 7_200_000, 0), 2 * 7_200_000);
+        assert_eq!(due_ms(18, i64::MAX, -1), -1);
+        let mut delays = Delays::default();
+        delays.wait_until(1, 1_700_000_001_000);
+        assert_eq!(delays.poll(1, 1, 1_699_999_999_000, NOW), None);
+        assert_eq!(delays.poll(1, 1, 1_600_000_000_000, NOW), Some(0), "years ago, all of a sudden");
     }
 
     #[test]

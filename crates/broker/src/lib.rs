@@ -35,6 +35,7 @@ mod offsets;
 mod options;
 mod order;
 mod periodic;
+mod planted;
 mod processor;
 mod pull;
 mod query;

@@ -7,7 +7,7 @@ use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
 
 use crate::{
     back::encode_as,
-    delay::{MAX_LEVEL, delay_ms},
+    delay::{MAX_LEVEL, delay_ms, due_ms},
     pull,
     send::Stored,
     shared::Shared,
@@ -184,7 +184,7 @@ fn deliver_level(shared: &Arc<Shared>, level: i32, queue: QueueId, offset: i64, 
     }
     let mut due = Vec::new();
     for record in records(outcome.records).flatten() {
-        let due_ms = record.store_timestamp() + delay_ms(level);
+        let due_ms = due_ms(level, record.store_timestamp() + delay_ms(level), now);
         if due_ms > now {
             shared.delays().wait_until(level, due_ms);
             break;

@@ -10,6 +10,7 @@ use crate::{
     delay::DelaySnapshot,
     groups::GroupSnapshot,
     offsets::OffsetSnapshot,
+    planted::crash_point,
     shared::{Shared, lock},
     timer::TimerSnapshot,
     topics::TopicSnapshot,
@@ -142,7 +143,9 @@ impl Saved {
         #[allow(clippy::expect_used)]
         // a snapshot is made of maps with integer or text keys, numbers and texts
         let bytes = serde_json::to_vec(&snapshot()).expect("a snapshot is always representable as JSON");
+        crash_point("snapshot.encoded");
         self.table.save(&bytes)?;
+        crash_point("snapshot.saved");
         self.changes = changes;
         Ok(())
     }

@@ -10,7 +10,7 @@ use rocketwire_protocol::{
 use rocketwire_remoting::Responder;
 use rocketwire_store::{AppendError, Appended, Completion};
 
-use crate::{call::Refused, shared::Shared, statistics::Statistics};
+use crate::{call::Refused, planted::crash_point, shared::Shared, statistics::Statistics};
 
 /// Who waits for an append.
 pub(crate) enum Stored {
@@ -52,6 +52,7 @@ impl SendDone {
         let statistics = &self.shared.statistics;
         match result {
             Ok(appended) => {
+                crash_point("send.stored");
                 Statistics::add(&statistics.messages_in, self.lengths.len().max(1));
                 Statistics::add(&statistics.bytes_in, self.bytes);
                 if let Some(group) = &self.half {

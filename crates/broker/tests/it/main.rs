@@ -4,6 +4,7 @@
 
 mod admin;
 mod bad_inputs;
+mod clock;
 mod delay;
 mod full_disk;
 mod groups;
