@@ -63,7 +63,7 @@ pub enum AppendError {
         limit: usize,
     },
     /// The disk has less space than the store wants to keep free. Nothing was stored; heals when space returns.
-    #[error("the disk of {} is full: {free} bytes are free, {setting} is {limit}", path.display())]
+    #[error("the disk of {} is full: {free} bytes are free, {limit} have to be ({setting})", path.display())]
     DiskFull {
         /// The store's folder.
         path: PathBuf,

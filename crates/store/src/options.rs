@@ -38,6 +38,9 @@ pub struct StoreOptions {
     /// Free bytes of the disk below which appends are refused as [`AppendError::DiskFull`](crate::AppendError).
     /// Default 128 MiB: more than everything that can be pending, so that a full disk never meets a half-done write.
     pub min_free_bytes: u64,
+    /// Part of the disk, in percent, that has to be free: like `min_free_bytes`, and the larger of the two counts.
+    /// Default 0: `min_free_bytes` alone.
+    pub min_free_percent: u8,
     /// What a full disk means for old data. Default [`OnFull::Refuse`].
     pub on_full: OnFull,
     /// Who does the writing. Default [`Drive::Threads`].
@@ -62,6 +65,7 @@ impl StoreOptions {
             retention: Duration::from_secs(72 * 3600),
             max_log_bytes: None,
             min_free_bytes: 128 << 20,
+            min_free_percent: 0,
             on_full: OnFull::Refuse,
             drive: Drive::Threads,
         }

@@ -48,7 +48,7 @@ pub struct DiskState {
     pub total: u64,
     /// What is free of it for this process.
     pub available: u64,
-    /// `min_free_bytes`.
+    /// What has to be free: `min_free_bytes` or `min_free_percent` of the disk, whichever is more.
     pub limit: u64,
     /// Appends are refused.
     pub is_full: bool,
@@ -278,7 +278,7 @@ impl<C: Completion> Store<C> {
         DiskState {
             total: space.total,
             available: space.available,
-            limit: self.log().options.min_free_bytes,
+            limit: disk.limit().0,
             is_full: disk.is_full(),
         }
     }

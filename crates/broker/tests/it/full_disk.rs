@@ -9,11 +9,18 @@ use crate::support::*;
 
 #[tokio::test]
 async fn a_full_disk_is_14_and_says_what_to_do() {
+    // Whatever it was that said how much has to be free.
+    refuses(1 << 20, 0, &["1048576 have to be", "min_free_bytes"]).await;
+    refuses(0, 50, &["have to be", "min_free_percent"]).await;
+}
+
+async fn refuses(min_free_bytes: u64, min_free_percent: u8, says: &[&str]) {
     let disk = SimulatedDisk::new(7);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let mut options = StoreOptions::new("/store");
     options.look = Duration::ZERO;
-    options.min_free_bytes = 1 << 20;
+    options.min_free_bytes = min_free_bytes;
+    options.min_free_percent = min_free_percent;
     let broker =
         Broker::open(BrokerOptions::default(), options, Arc::new(disk.clone()), clock, Arc::new(())).unwrap();
     let router = broker
@@ -26,6 +33,8 @@ async fn a_full_disk_is_14_and_says_what_to_do() {
     let call = async |body: &str| client.invoke(&addr, send("T", body, ""), PATIENCE).await.unwrap();
     assert_eq!(call("x").await.code, 0);
 
+    assert_eq!(call(&"x".repeat(1 << 20)).await.code, 0);
+    // Less than a mebibyte is free then, and less than the half.
     disk.set_capacity(disk.used() + (600 << 10));
     // The store looks at the disk now and then.
     let since = std::time::Instant::now();
@@ -39,7 +48,7 @@ async fn a_full_disk_is_14_and_says_what_to_do() {
     };
     assert_eq!(refused.code, 14);
     let remark = refused.remark.unwrap();
-    for part in ["/store", "bytes are free", "min_free_bytes is 1048576"] {
+    for part in ["/store", "bytes are free"].iter().chain(says) {
         assert!(remark.contains(part), "{remark}");
     }
     assert_eq!(refused.fields.get("MSG_REGION").unwrap(), "DefaultRegion");

@@ -322,7 +322,7 @@ impl<C: Completion> Writer<C> {
     fn check_disk(&mut self) {
         let options = &self.log.options;
         let now = self.log.clock.monotonic();
-        if now < self.next_disk_check && self.unchecked < options.min_free_bytes / 4 {
+        if now < self.next_disk_check && self.unchecked < self.log.disk.limit().0 / 4 {
             return;
         }
         let mut is_full = self.log.disk.refresh(&*self.log.storage, &self.log.paths);

@@ -3,19 +3,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Paths, lock};
 use crate::error::AppendError;
+use crate::options::StoreOptions;
 use crate::storage::{Space, Storage};
 
 /// Whether the disk has room for more.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    limit: u64,
+    min_free_bytes: u64,
+    min_free_percent: u8,
     is_full: AtomicBool,
     space: Mutex<Space>,
 }
 
 impl Disk {
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, is_full: AtomicBool::new(false), space: Mutex::new(Space { total: 0, available: 0 }) }
+    pub(crate) fn new(options: &StoreOptions) -> Self {
+        Self {
+            min_free_bytes: options.min_free_bytes,
+            min_free_percent: options.min_free_percent,
+            is_full: AtomicBool::new(false),
+            space: Mutex::new(Space { total: 0, available: 0 }),
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -26,15 +33,25 @@ impl Disk {
         *lock(&self.space)
     }
 
+    /// Bytes that have to be free, and the option that says so.
+    pub(crate) fn limit(&self) -> (u64, &'static str) {
+        let part = u128::from(self.space().total) * u128::from(self.min_free_percent) / 100;
+        match u64::try_from(part).unwrap_or(u64::MAX) {
+            part if part > self.min_free_bytes => (part, "min_free_percent"),
+            _ => (self.min_free_bytes, "min_free_bytes"),
+        }
+    }
+
     /// Looks at the disk; whether it is full. A disk that does not tell keeps the last answer.
     pub(crate) fn refresh(&self, storage: &dyn Storage, paths: &Paths) -> bool {
         if let Ok(space) = storage.space(&paths.root) {
-            let is_full = space.available < self.limit;
             *lock(&self.space) = space;
+            let (limit, setting) = self.limit();
+            let is_full = space.available < limit;
             if self.is_full.swap(is_full, Ordering::Relaxed) != is_full {
-                let (dir, free, limit) = (paths.root.display(), space.available, self.limit);
+                let (dir, free) = (paths.root.display(), space.available);
                 if is_full {
-                    tracing::warn!(%dir, free, limit, "the disk is full: appends are refused until there is space");
+                    tracing::warn!(%dir, free, limit, setting, "the disk is full: appends are refused until there is space");
                 } else {
                     tracing::info!(%dir, free, "the disk has space again");
                 }
@@ -44,11 +61,7 @@ impl Disk {
     }
 
     pub(crate) fn refusal(&self, paths: &Paths) -> AppendError {
-        AppendError::DiskFull {
-            path: paths.root.clone(),
-            free: self.space().available,
-            limit: self.limit,
-            setting: "min_free_bytes",
-        }
+        let (limit, setting) = self.limit();
+        AppendError::DiskFull { path: paths.root.clone(), free: self.space().available, limit, setting }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn recover(
     let log = Log {
         tail: Tail::new(options.tail_cache_bytes),
         cold: Cold::new(options.read_cache_bytes),
-        disk: Disk::new(options.min_free_bytes),
+        disk: Disk::new(&options),
         options,
         storage: storage.clone(),
         clock,

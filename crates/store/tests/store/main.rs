@@ -9,6 +9,7 @@ mod meanwhile;
 mod model;
 mod power;
 mod read;
+mod retention;
 mod support;
 mod threads;
 mod world;
