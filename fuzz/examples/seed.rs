@@ -11,6 +11,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         headers.join("v2"),
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x12\x0a\x09\x08\x07\x0a\0\0\x01\x15\xb3\x26\x94\xea\0\x03vpc",
     )?;
+    let files = root.join("corpus/config_file");
+    fs::create_dir_all(&files)?;
+    fs::write(files.join("toml"), b"port = 10911\nretention = \"7d\" # a week\nproxy_from = [\"10.0.0.0/8\"]\n")?;
+    fs::write(files.join("conf"), b"# a broker\nbrokerName = b\\u0031\nstorePathRootDir: /data, \\\n  more\n")?;
     for entry in fs::read_dir(root.join("../crates/testkit/golden"))? {
         let path = entry?.path();
         let (Some(name), Some("hex")) = (path.file_stem(), path.extension().and_then(|ext| ext.to_str())) else {

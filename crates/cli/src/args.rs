@@ -18,7 +18,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Log more to the standard error, up to -vvv; RUST_LOG wins
+    /// Log more to the standard error, up to -vvv; beats RUST_LOG
     #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     pub(crate) verbose: u8,
 }
@@ -36,7 +36,7 @@ Examples:
   rocketwire send -t Greetings hello                send one message to it
   rocketwire consume -t Greetings -g readers        print what comes
 
-Exit codes: 0 done, 1 failed (the standard error says why), 2 wrong command line.";
+Exit codes: 0 done, 1 failed (the standard error says why), 2 wrong command line or configuration,\n3 the stored data is damaged.";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum HeaderEncoding {

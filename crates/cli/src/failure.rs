@@ -9,8 +9,10 @@ use crate::output;
 pub(crate) enum Failure {
     /// One sentence: what failed, on what, and what to do.
     Failed(String),
-    /// The same, where the command line itself is at fault.
+    /// The same, where the command line or the configuration is at fault.
     Usage(String),
+    /// The stored data is damaged: no restart will help.
+    Damaged(String),
     /// Said already.
     Told,
     /// Nobody reads the standard output any more, as in `rocketwire consume .. | head`: no error.
@@ -36,6 +38,10 @@ impl Failure {
                 output::error(&sentence);
                 ExitCode::from(2)
             }
+            Failure::Damaged(sentence) => {
+                output::error(&sentence);
+                ExitCode::from(3)
+            }
         }
     }
 }
@@ -43,7 +49,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Failed(sentence) | Failure::Usage(sentence) => f.write_str(sentence),
+            Failure::Failed(sentence) | Failure::Usage(sentence) | Failure::Damaged(sentence) => {
+                f.write_str(sentence)
+            }
             Failure::Told => f.write_str("failed"),
             Failure::Closed => f.write_str("the standard output is closed"),
         }

@@ -17,8 +17,7 @@ use clap::Parser;
 /// Decides the exit code and nothing else.
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    logging::start(cli.verbose);
-    match commands::run(cli.command) {
+    match commands::run(cli.command, cli.verbose) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

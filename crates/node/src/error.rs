@@ -4,6 +4,7 @@ use std::io;
 
 use rocketwire_broker::BrokerError;
 use rocketwire_remoting::BindError;
+use rocketwire_store::OpenError;
 
 /// Why a node did not start, or did not stop in order.
 #[derive(Debug, thiserror::Error)]
@@ -39,4 +40,11 @@ pub enum NodeError {
     /// A task of the node panicked.
     #[error("the node failed while {0}: please report it")]
     Panicked(&'static str),
+}
+
+impl NodeError {
+    /// Whether what is stored is damaged, so that starting again cannot help.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, NodeError::Broker(BrokerError::Store(OpenError::Damaged { .. })))
+    }
 }

@@ -24,6 +24,7 @@
 //! unless [`NodeBuilder::host`] says otherwise.
 
 mod builder;
+pub mod config;
 mod error;
 mod node;
 mod options;

@@ -10,7 +10,10 @@ mod serve;
 
 use clap::Subcommand;
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    logging::{self, Logs},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,10 +28,15 @@ pub(crate) enum Command {
 }
 
 /// Does what was asked for.
-pub(crate) fn run(command: Command) -> Result<(), Failure> {
+pub(crate) fn run(command: Command, verbose: u8) -> Result<(), Failure> {
+    if let Command::Serve(args) = command {
+        // Its configuration says what is logged.
+        return serve::run(&args, verbose);
+    }
+    logging::start(Logs::plain(verbose));
     match command {
         Command::Quickstart(args) => quickstart::run(&args),
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args, verbose),
         Command::Send(args) => send::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Decode(args) => decode::run(args),

@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests
 
 mod bench;
+mod config;
 mod crash;
 mod decode;
 mod errors;

@@ -18,6 +18,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rocketwire"));
     command.args(args).env_remove("RUST_LOG").env_remove("NAMESRV_ADDR");
+    let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROCKETWIRE_"));
+    for (name, _) in ours {
+        command.env_remove(name);
+    }
     command
 }
 
