@@ -525,7 +525,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     fn expire_calls(&mut self, now: Instant) {
         let late = if planted("deadline a second late") { Duration::from_secs(1) } else { Duration::ZERO };
-        let due = if planted("wall clock in a deadline") {
+        let due = if planted("wall clock in a call's deadline") {
             std::time::Instant::now()
         } else {
             (now - late).into_std()
