@@ -12,4 +12,5 @@ mod read;
 mod retention;
 mod support;
 mod threads;
+mod tools;
 mod world;
