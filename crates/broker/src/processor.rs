@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct BrokerProcessor(pub(crate) Arc<Shared>);
 
 /// What the broker serves.
-pub(crate) const CODES: [RequestCode; 59] = [
+pub(crate) const CODES: &[RequestCode] = &[
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
@@ -30,6 +30,7 @@ pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::VIEW_MESSAGE_BY_ID,
     RequestCode::CONSUMER_SEND_MSG_BACK,
     RequestCode::END_TRANSACTION,
+    RequestCode::RESUME_CHECK_HALF_MESSAGE,
     RequestCode::QUERY_CONSUMER_OFFSET,
     RequestCode::UPDATE_CONSUMER_OFFSET,
     RequestCode::SEARCH_OFFSET_BY_TIMESTAMP,
@@ -157,6 +158,7 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::UNLOCK_BATCH_MQ => order::unlock(shared, call),
         RequestCode::CONSUMER_SEND_MSG_BACK => back::plan(shared, call, disk),
         RequestCode::END_TRANSACTION => transaction::end(shared, call, disk),
+        RequestCode::RESUME_CHECK_HALF_MESSAGE => transaction::resume(shared, call, disk),
         RequestCode::RECALL_MESSAGE => timer::recall(shared, call),
         RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => admin::reset_offset(shared, call, disk),
         RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(shared, call),
