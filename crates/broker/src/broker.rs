@@ -15,7 +15,7 @@ use rocketwire_protocol::{
     message::UniqIdGenerator,
     message::name,
 };
-use rocketwire_remoting::Processor;
+use rocketwire_remoting::{Lane, Processor, Router};
 use rocketwire_store::{
     AppendError, Clock, OpenError, QueueId, ReadError, RecoveryReport, Storage, Store, StoreOptions, Table,
     TableError,
@@ -32,7 +32,7 @@ use crate::{
     locks::Locks,
     offsets::Offsets,
     periodic,
-    processor::{BrokerProcessor, CODES},
+    processor::{BrokerProcessor, CODES, Writing},
     pull::{self, Wake},
     send::Stored,
     shared::{Shared, TopicOrigin, lock},
@@ -122,10 +122,24 @@ impl Broker {
         Ok(Broker { shared, recovery: Arc::new(recovery), periodic: Arc::default() })
     }
 
-    /// What to route; all of it is made for an inline lane. Nothing here blocks a connection: work that needs the
-    /// disk moves to blocking threads by itself.
+    /// Adds the broker's codes to a router. Nothing here blocks a connection: work that needs the disk moves to
+    /// blocking threads by itself. The messages that a connection brings in one go are written together.
+    pub fn route(&self, router: Router) -> Router {
+        let store = self.shared.store.clone();
+        let router = router.after_turn(Arc::new(move || store.write_held()));
+        let lane = Lane::inline();
+        let codes = self.codes(Writing::AfterTurn).into_iter();
+        codes.fold(router, |router, (code, processor)| router.route(code, processor, lane.clone()))
+    }
+
+    /// What to route, for a server that calls nothing after a turn; all of it is made for an inline lane.
     pub fn processors(&self) -> Vec<(RequestCode, Arc<dyn Processor>)> {
-        let processor: Arc<dyn Processor> = Arc::new(BrokerProcessor(Arc::clone(&self.shared)));
+        self.codes(Writing::AtOnce)
+    }
+
+    fn codes(&self, writing: Writing) -> Vec<(RequestCode, Arc<dyn Processor>)> {
+        let processor: Arc<dyn Processor> =
+            Arc::new(BrokerProcessor { shared: self.shared.clone(), writing });
         CODES.iter().map(|code| (*code, Arc::clone(&processor))).collect()
     }
 

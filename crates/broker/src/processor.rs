@@ -14,10 +14,22 @@ use crate::{
 };
 
 /// Serves every code of [`CODES`]. All of it is made for an inline lane.
-pub(crate) struct BrokerProcessor(pub(crate) Arc<Shared>);
+pub(crate) struct BrokerProcessor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writing: Writing,
+}
+
+/// When a message goes from memory to the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Writing {
+    /// The store's writer is woken for it.
+    AtOnce,
+    /// Whoever ends the turn that the message came with sees to it, for all of the turn's messages.
+    AfterTurn,
+}
 
 /// What the broker serves.
-pub(crate) const CODES: &[RequestCode] = &[
+pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
@@ -30,7 +42,6 @@ pub(crate) const CODES: &[RequestCode] = &[
     RequestCode::VIEW_MESSAGE_BY_ID,
     RequestCode::CONSUMER_SEND_MSG_BACK,
     RequestCode::END_TRANSACTION,
-    RequestCode::RESUME_CHECK_HALF_MESSAGE,
     RequestCode::QUERY_CONSUMER_OFFSET,
     RequestCode::UPDATE_CONSUMER_OFFSET,
     RequestCode::SEARCH_OFFSET_BY_TIMESTAMP,
@@ -83,17 +94,17 @@ pub(crate) const CODES: &[RequestCode] = &[
 impl Processor for BrokerProcessor {
     fn process(&self, request: Request) -> Answer {
         let call = Call { command: &request.command, connection: request.connection() };
-        match plan(&self.0, call, Disk::Avoid) {
+        match plan(&self.shared, call, Disk::Avoid) {
             Ok(Plan::Answer(response)) => Answer::Now(response),
             Ok(plan) => {
                 let (command, responder) = request.into_responder();
-                execute(&self.0, plan, command, responder);
+                execute(&self.shared, plan, command, responder, self.writing);
                 Answer::Taken
             }
-            Err(Stop::Refused(refused)) => Answer::Now(refusal(&self.0, &request.command, refused)),
+            Err(Stop::Refused(refused)) => Answer::Now(refusal(&self.shared, &request.command, refused)),
             Err(Stop::NeedsDisk) => {
                 let (command, responder) = request.into_responder();
-                from_disk(&self.0, command, responder);
+                from_disk(&self.shared, command, responder);
                 Answer::Taken
             }
         }
@@ -112,18 +123,18 @@ fn from_disk(shared: &Arc<Shared>, command: Command, responder: Responder) {
         let connection = responder.connection().clone();
         let call = Call { command: &command, connection: &connection };
         match plan(&shared, call, Disk::Allowed) {
-            Ok(plan) => execute(&shared, plan, command, responder),
+            Ok(plan) => execute(&shared, plan, command, responder, Writing::AtOnce),
             Err(Stop::Refused(refused)) => responder.send(refusal(&shared, &command, refused)),
             Err(Stop::NeedsDisk) => responder.send(refusal(&shared, &command, pull::too_many_reads())),
         }
     });
 }
 
-fn execute(shared: &Arc<Shared>, plan: Plan, command: Command, responder: Responder) {
+fn execute(shared: &Arc<Shared>, plan: Plan, command: Command, responder: Responder, writing: Writing) {
     match plan {
         Plan::Answer(response) => responder.send(response),
         Plan::Silence => drop(responder),
-        Plan::Send(plan) => send::append(shared, plan, command, responder),
+        Plan::Send(plan) => send::append(shared, plan, command, responder, writing),
         Plan::Park(pull) => pull::park(shared, *pull, responder),
         Plan::TakeOver(serve) => serve(command, responder),
     }
@@ -158,7 +169,6 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::UNLOCK_BATCH_MQ => order::unlock(shared, call),
         RequestCode::CONSUMER_SEND_MSG_BACK => back::plan(shared, call, disk),
         RequestCode::END_TRANSACTION => transaction::end(shared, call, disk),
-        RequestCode::RESUME_CHECK_HALF_MESSAGE => transaction::resume(shared, call, disk),
         RequestCode::RECALL_MESSAGE => timer::recall(shared, call),
         RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => admin::reset_offset(shared, call, disk),
         RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(shared, call),

@@ -78,7 +78,8 @@ impl ConnectionListener for Closes {
 /// The roles behind one door. Nothing of either blocks, so that all of it runs on the connections' tasks.
 pub(crate) fn router(name_server: Option<&NameServer>, broker: &Broker) -> Router {
     let lane = Lane::inline();
-    let names = name_server.map(NameServer::processors).unwrap_or_default();
-    let roles = names.into_iter().chain(broker.processors());
-    roles.fold(Router::new(), |router, (code, processor)| router.route(code, processor, lane.clone()))
+    let names = name_server.map(NameServer::processors).unwrap_or_default().into_iter();
+    let router =
+        names.fold(Router::new(), |router, (code, processor)| router.route(code, processor, lane.clone()));
+    broker.route(router)
 }

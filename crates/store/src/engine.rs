@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use crate::append::{Completion, Flusher, InFlight, Pending, Wake, Writer};
+use crate::append::{self, Completion, Flusher, InFlight, Pending, Wake, Writer};
 use crate::error::{AppendError, OpenError, TableError};
 use crate::log::{Log, lock};
 use crate::options::Drive;
@@ -16,8 +16,10 @@ pub(crate) struct Shared<C> {
     pub(crate) log: Arc<Log>,
     pub(crate) pending: Mutex<Pending<C>>,
     pub(crate) in_flight: Mutex<InFlight<C>>,
-    /// A hint for a writer that looks for work without taking the lock.
+    /// Something pending is the writer's to write, soon.
     pub(crate) has_work: AtomicBool,
+    /// Something pending waits for the end of its appender's turn.
+    pub(crate) has_held: AtomicBool,
     pub(crate) writer_wake: Wake,
     pub(crate) flusher_wake: Wake,
     /// The writer ends when it has nothing left.
@@ -26,9 +28,19 @@ pub(crate) struct Shared<C> {
     pub(crate) is_stopped: AtomicBool,
 }
 
+impl<C> Shared<C> {
+    /// What is pending is the writer's to write.
+    pub(crate) fn wake_writer(&self) {
+        self.has_work.store(true, Ordering::SeqCst);
+        self.writer_wake.wake();
+    }
+}
+
 /// Closes the store when the last clone is gone.
 pub(crate) struct Handle<C: Completion> {
     shared: Arc<Shared<C>>,
+    /// Mostly in the hands of its thread; with async flushes also of those who write what they appended themselves.
+    writer: Arc<Mutex<Writer<C>>>,
     engine: Mutex<Engine<C>>,
     tables: Mutex<Vec<(String, Table)>>,
 }
@@ -36,16 +48,21 @@ pub(crate) struct Handle<C: Completion> {
 /// Who does the writing.
 enum Engine<C: Completion> {
     Threads { writer: JoinHandle<()>, flusher: JoinHandle<()> },
-    Manual { writer: Box<Writer<C>>, flusher: Box<Flusher<C>> },
+    Manual { flusher: Box<Flusher<C>> },
     Closed,
 }
 
 impl<C: Completion> Engine<C> {
-    fn start(shared: &Arc<Shared<C>>, writer: Writer<C>, flusher: Flusher<C>) -> Result<Self, OpenError> {
+    fn start(
+        shared: &Arc<Shared<C>>,
+        writer: Arc<Mutex<Writer<C>>>,
+        flusher: Flusher<C>,
+    ) -> Result<Self, OpenError> {
         let dir = &shared.log.paths.root;
         let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+        let of_writer = shared.clone();
         let writer = spawn("rw-store-writer")
-            .spawn(move || writer.run())
+            .spawn(move || append::run(&writer, &of_writer))
             .map_err(OpenError::io("start the writer of", dir))?;
         let flusher = spawn("rw-store-flusher").spawn(move || flusher.run()).map_err(|source| {
             shared.is_stopping.store(true, Ordering::SeqCst);
@@ -69,18 +86,19 @@ impl<C: Completion> Handle<C> {
             pending: Mutex::new(pending),
             in_flight: Mutex::default(),
             has_work: AtomicBool::new(false),
+            has_held: AtomicBool::new(false),
             writer_wake: Wake::default(),
             flusher_wake: Wake::default(),
             is_stopping: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         });
-        let writer = Writer::new(shared.clone(), last_timestamp);
+        let writer = Arc::new(Mutex::new(Writer::new(shared.clone(), last_timestamp)));
         let flusher = Flusher::new(shared.clone());
         let engine = match drive {
-            Drive::Threads => Engine::start(&shared, writer, flusher)?,
-            Drive::Manual => Engine::Manual { writer: Box::new(writer), flusher: Box::new(flusher) },
+            Drive::Threads => Engine::start(&shared, writer.clone(), flusher)?,
+            Drive::Manual => Engine::Manual { flusher: Box::new(flusher) },
         };
-        Ok(Self { shared, engine: Mutex::new(engine), tables: Mutex::default() })
+        Ok(Self { shared, writer, engine: Mutex::new(engine), tables: Mutex::default() })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<C>> {
@@ -99,11 +117,26 @@ impl<C: Completion> Handle<C> {
         Ok(table)
     }
 
+    /// See [`Store::write_held`](crate::Store::write_held).
+    pub(crate) fn write_held(&self) {
+        if !self.shared.has_held.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        // Someone who writes at this moment may have taken the group before these records were in it.
+        let is_written = match self.writer.try_lock() {
+            Ok(mut writer) => writer.turn_in_place(),
+            Err(_) => false,
+        };
+        if !is_written {
+            self.shared.wake_writer();
+        }
+    }
+
     /// See [`Store::turn`](crate::Store::turn).
     pub(crate) fn turn(&self) -> bool {
         match &mut *lock(&self.engine) {
-            Engine::Manual { writer, flusher } => {
-                let has_written = writer.turn();
+            Engine::Manual { flusher } => {
+                let has_written = lock(&self.writer).turn();
                 flusher.turn();
                 has_written
             }
@@ -115,10 +148,10 @@ impl<C: Completion> Handle<C> {
     pub(crate) fn flush(&self) -> Result<(), AppendError> {
         let log = &self.shared.log;
         let target = lock(&self.shared.pending).end();
-        if let Engine::Manual { writer, .. } = &mut *lock(&self.engine) {
-            while writer.turn() {}
+        if let Engine::Manual { .. } = &*lock(&self.engine) {
+            while lock(&self.writer).turn() {}
         }
-        self.shared.writer_wake.wake();
+        self.shared.wake_writer();
         log.progress.wait(|| log.progress.published() >= target || log.poison.get().is_some());
         if log.progress.durable() < target {
             log.sync().map_err(|failure| AppendError::Io { error: failure.text })?;
@@ -151,7 +184,7 @@ impl<C: Completion> Handle<C> {
                 shared.flusher_wake.unpark();
                 join(flusher);
             }
-            Engine::Manual { mut writer, .. } => while writer.turn() {},
+            Engine::Manual { .. } => while lock(&self.writer).turn() {},
             Engine::Closed => {}
         }
     }

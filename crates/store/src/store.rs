@@ -103,9 +103,30 @@ impl<C: Completion> Store<C> {
     /// Stores records. Copies them, assigns their offsets and returns; `completion` is told the end: by this thread
     /// when the append is refused, else by the writer. Never blocks on a disk.
     pub fn append(&self, append: Append<'_>, completion: C) {
-        if let Err((error, completion)) = self.try_append(&append, completion) {
-            completion.complete(Err(error));
+        match self.try_append(&append, completion) {
+            Ok(()) => self.shared().wake_writer(),
+            Err((error, completion)) => completion.complete(Err(error)),
         }
+    }
+
+    /// [`Store::append`] for a caller that has more to do before it waits: nobody is woken to write the records. The
+    /// caller has to call [`Store::write_held`] soon; until then they wait, unless someone else's append takes them
+    /// along.
+    pub fn append_held(&self, append: Append<'_>, completion: C) {
+        match self.try_append(&append, completion) {
+            Ok(()) => self.shared().has_held.store(true, Ordering::SeqCst),
+            Err((error, completion)) => completion.complete(Err(error)),
+        }
+    }
+
+    /// Has everything written that was appended by [`Store::append_held`]: one write for all of it.
+    ///
+    /// With async flushes that is done here and now, completions and events included, as long as it is a matter of
+    /// microseconds: handing it to the writer's thread and back costs more. The writer is woken for the rest: with
+    /// sync flushes, where a segment ends, while the disk is checked or was slow within the last second (10 ms for a
+    /// write), and when somebody else writes just now. So it blocks at most for one write into the page cache.
+    pub fn write_held(&self) {
+        self.handle.write_held();
     }
 
     fn try_append(&self, append: &Append<'_>, completion: C) -> Result<(), (AppendError, C)> {
@@ -126,7 +147,7 @@ impl<C: Completion> Store<C> {
             all.as_slice()
         };
         if log.disk.is_full() {
-            shared.writer_wake.wake();
+            shared.wake_writer();
             return Err((log.disk.refusal(&log.paths), completion));
         }
         let now = (log.clock.wall_ms(), log.clock.monotonic());
@@ -135,9 +156,6 @@ impl<C: Completion> Store<C> {
             Ok(appended) => pending.wait(Waiter { completion, appended, wait: append.wait }),
             Err(error) => return Err((error, completion)),
         }
-        shared.has_work.store(true, Ordering::Relaxed);
-        drop(pending);
-        shared.writer_wake.wake();
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     call::{Refused, owned},
+    processor::Writing,
     shared::Shared,
     timer,
 };
@@ -37,8 +38,14 @@ struct Scratch {
     properties: String,
 }
 
-/// Stores the message of a send; the store's writer sends the answer.
-pub(crate) fn append(shared: &Arc<Shared>, plan: Box<SendPlan>, command: Command, responder: Responder) {
+/// Stores the message of a send; whoever writes it sends the answer.
+pub(crate) fn append(
+    shared: &Arc<Shared>,
+    plan: Box<SendPlan>,
+    command: Command,
+    responder: Responder,
+    writing: Writing,
+) {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.records.clear();
         match encode(shared, &plan, &command, &responder, scratch) {
@@ -56,7 +63,10 @@ pub(crate) fn append(shared: &Arc<Shared>, plan: Box<SendPlan>, command: Command
                     half: plan.is_half.then(|| owned(&plan.header.producer_group)),
                     responder,
                 };
-                shared.store.append(append, Stored::Send(done));
+                match writing {
+                    Writing::AtOnce => shared.store.append(append, Stored::Send(done)),
+                    Writing::AfterTurn => shared.store.append_held(append, Stored::Send(done)),
+                }
             }
             Err(refused) => responder.send(refusal(shared, refused)),
         }

@@ -189,6 +189,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
                 }
             }
         }
+        if self.handled > 0 {
+            self.shared.endpoint.router.turn_ended();
+        }
         // Callers that were just answered ask again at once, mostly: their frames and ours make one write.
         let woke = self.end_calls();
         if !woke {

@@ -23,6 +23,7 @@ pub struct Router {
     /// Sorted by code.
     routes: Vec<(i32, Route)>,
     fallback: Option<Route>,
+    after_turn: Vec<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) hooks: Vec<Arc<dyn RpcHook>>,
 }
 
@@ -64,6 +65,23 @@ impl Router {
             self.hooks.push(hook);
         }
         self
+    }
+
+    /// Calls `f` on a connection's task each time it has handled the requests that it read in one go, before their
+    /// answers are written: what inline processors put off in order to do it once for all of them belongs here. It
+    /// must not block, and may be called when there is nothing to do.
+    pub fn after_turn(mut self, f: Arc<dyn Fn() + Send + Sync>) -> Router {
+        self.after_turn.push(f);
+        self
+    }
+
+    /// See [`Router::after_turn`].
+    pub(crate) fn turn_ended(&self) {
+        for f in &self.after_turn {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f())) {
+                panicked(&*panic);
+            }
+        }
     }
 
     fn find(&self, code: i32) -> Option<&Route> {

@@ -2,6 +2,7 @@
 
 mod flusher;
 mod pending;
+mod run;
 mod wake;
 mod writer;
 
@@ -10,6 +11,7 @@ use crate::queue::QueueId;
 
 pub(crate) use flusher::Flusher;
 pub(crate) use pending::{InFlight, Pending, RecordMeta, Waiter};
+pub(crate) use run::run;
 pub(crate) use wake::Wake;
 pub(crate) use writer::Writer;
 
@@ -50,8 +52,9 @@ pub struct Appended {
 
 /// Gets the result of one append.
 ///
-/// Called once: from the thread that writes, or from the one that appends when the append is refused at once. Must
-/// not block and must not call the store.
+/// Called once: from the thread that writes (the store's own, or one that calls
+/// [`Store::write_held`](crate::Store::write_held)), or from the one that appends when the append is refused at once.
+/// Must not block and must not call the store.
 pub trait Completion: Send + 'static {
     /// The append ended so.
     fn complete(self, result: Result<Appended, AppendError>);

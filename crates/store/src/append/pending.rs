@@ -160,6 +160,11 @@ impl<C: Completion> Pending<C> {
         self.group.bytes.is_empty()
     }
 
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.group.bytes.len()
+    }
+
     /// Log offset behind everything that was taken in.
     pub(crate) fn end(&self) -> u64 {
         self.group.start + self.group.bytes.len() as u64

@@ -17,12 +17,10 @@ use crate::storage::write_all_at;
 const DISK_CHECK: Duration = Duration::from_secs(1);
 /// The same while it is full.
 const FULL_CHECK: Duration = Duration::from_millis(100);
-/// A yield that takes this long went to somebody else's work; a thread that sleeps is woken sooner than one that
-/// yields gets its turn again.
-const SLOW_YIELD: Duration = Duration::from_micros(100);
-/// How long looking rests then, at first; twice as long each time it happens again.
-const REST: Duration = Duration::from_millis(20);
-const LONGEST_REST: Duration = Duration::from_millis(640);
+/// A write that takes this long waited for the disk; a thread that lost its core for a time slice did not.
+const SLOW_WRITE: Duration = Duration::from_millis(10);
+/// How long only the writer's own thread writes then.
+const SLOW_REST: Duration = Duration::from_secs(1);
 /// Closed segments that may wait for their index file; then the writer makes them itself.
 const MAX_UNSEALED: usize = 4;
 
@@ -40,9 +38,8 @@ pub(crate) struct Writer<C> {
     /// Store time of the last record that was written.
     last_timestamp: i64,
     next_disk_check: Duration,
-    /// No looking before this: the machine is busy with something else.
-    rest_until: Duration,
-    rest: Duration,
+    /// Nothing is written in place before this: the disk is slow.
+    slow_until: Duration,
     /// Bytes written since the last look at the disk.
     unchecked: u64,
 }
@@ -64,31 +61,8 @@ impl<C: Completion> Writer<C> {
             length,
             last_timestamp,
             next_disk_check: Duration::ZERO,
-            rest_until: Duration::ZERO,
-            rest: REST,
+            slow_until: Duration::ZERO,
             unchecked: 0,
-        }
-    }
-
-    /// Until the store is closed and everything pending is answered.
-    pub(crate) fn run(mut self) {
-        self.shared.writer_wake.adopt();
-        loop {
-            if self.turn() || self.look() {
-                continue;
-            }
-            if self.shared.is_stopping.load(Ordering::Acquire) {
-                // Pending is closed by now, so what it does not hold will not come.
-                if !self.turn() {
-                    return;
-                }
-                continue;
-            }
-            let limit = self.log.disk.is_full().then_some(FULL_CHECK);
-            let shared = &self.shared;
-            shared.writer_wake.sleep(limit, || {
-                lock(&shared.pending).is_empty() && !shared.is_stopping.load(Ordering::Acquire)
-            });
         }
     }
 
@@ -98,17 +72,52 @@ impl<C: Completion> Writer<C> {
         if self.log.poison.get().is_some() {
             return self.fail();
         }
-        {
-            let mut pending = lock(&self.shared.pending);
-            if pending.is_empty() {
-                return false;
-            }
-            pending.take(&mut self.group);
-            self.shared.has_work.store(false, Ordering::Relaxed);
-            let mut in_flight = lock(&self.shared.in_flight);
-            in_flight.since = self.group.since;
-            mem::swap(&mut in_flight.waiters, &mut self.group.waiters);
+        if !self.take(usize::MAX) {
+            return false;
         }
+        self.store_group();
+        true
+    }
+
+    /// [`Writer::turn`] on a thread that must not wait: only if all there is to do is a write of a few microseconds
+    /// into the page cache. Whether nothing is left to do.
+    pub(crate) fn turn_in_place(&mut self) -> bool {
+        let now = self.log.clock.monotonic();
+        let options = &self.log.options;
+        let room = options.segment_bytes.saturating_sub(self.length);
+        let is_plain = !self.log.is_sync() && self.log.poison.get().is_none() && !self.is_disk_check_due(now);
+        if !is_plain || now < self.slow_until {
+            return false;
+        }
+        if !self.take(usize::try_from(room).unwrap_or(usize::MAX)) {
+            return lock(&self.shared.pending).is_empty();
+        }
+        self.store_group();
+        let end = self.log.clock.monotonic();
+        if end.saturating_sub(now) >= SLOW_WRITE {
+            self.slow_until = end + SLOW_REST;
+        }
+        true
+    }
+
+    /// Takes over what is pending, unless it is more than `limit` bytes.
+    fn take(&mut self, limit: usize) -> bool {
+        let mut pending = lock(&self.shared.pending);
+        if pending.len() > limit {
+            return false;
+        }
+        self.shared.has_work.store(false, Ordering::SeqCst);
+        if pending.is_empty() {
+            return false;
+        }
+        pending.take(&mut self.group);
+        let mut in_flight = lock(&self.shared.in_flight);
+        in_flight.since = self.group.since;
+        mem::swap(&mut in_flight.waiters, &mut self.group.waiters);
+        true
+    }
+
+    fn store_group(&mut self) {
         match self.store() {
             Ok(()) => self.finish(),
             Err(_) if planted("offset reused after error") => {
@@ -120,41 +129,6 @@ impl<C: Completion> Writer<C> {
                 self.fail();
             }
         }
-        true
-    }
-
-    /// Looks for work for a while, because waking a sleeping thread costs more than it.
-    fn look(&mut self) -> bool {
-        let budget = self.log.options.look;
-        if budget.is_zero() {
-            return false;
-        }
-        let start = self.log.clock.monotonic();
-        if start < self.rest_until {
-            return false;
-        }
-        let mut last = start;
-        while !self.shared.has_work.load(Ordering::Relaxed) {
-            // A clock that is turned by hand never uses up the budget.
-            if self.shared.is_stopping.load(Ordering::Relaxed) {
-                return false;
-            }
-            let now = self.log.clock.monotonic();
-            if now.saturating_sub(last) > SLOW_YIELD {
-                self.rest_until = now + self.rest;
-                self.rest = (self.rest * 2).min(LONGEST_REST);
-                return false;
-            }
-            if now.saturating_sub(start) >= budget {
-                return false;
-            }
-            if now > last {
-                self.rest = REST;
-            }
-            last = now;
-            std::thread::yield_now();
-        }
-        true
     }
 
     /// Writes the group and, with sync flushes, makes it durable.
@@ -309,7 +283,7 @@ impl<C: Completion> Writer<C> {
                 self.done.append(&mut self.group.waiters);
             }
             self.group.entries.clear();
-            self.shared.has_work.store(false, Ordering::Relaxed);
+            self.shared.has_work.store(false, Ordering::SeqCst);
         }
         let is_someone = !self.done.is_empty();
         for waiter in self.done.drain(..) {
@@ -322,7 +296,7 @@ impl<C: Completion> Writer<C> {
     fn check_disk(&mut self) {
         let options = &self.log.options;
         let now = self.log.clock.monotonic();
-        if now < self.next_disk_check && self.unchecked < self.log.disk.limit().0 / 4 {
+        if !self.is_disk_check_due(now) {
             return;
         }
         let mut is_full = self.log.disk.refresh(&*self.log.storage, &self.log.paths);
@@ -335,6 +309,10 @@ impl<C: Completion> Writer<C> {
         self.check_name();
         self.next_disk_check = now + if is_full { FULL_CHECK } else { DISK_CHECK };
         self.unchecked = 0;
+    }
+
+    fn is_disk_check_due(&self, now: Duration) -> bool {
+        now >= self.next_disk_check || self.unchecked >= self.log.disk.limit().0 / 4
     }
 
     /// A file without a name takes writes and flushes as before, and nobody ever finds them again.

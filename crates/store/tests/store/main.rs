@@ -4,6 +4,7 @@
 mod append;
 mod damage;
 mod forged;
+mod held;
 mod keys;
 mod meanwhile;
 mod model;
@@ -12,5 +13,4 @@ mod read;
 mod retention;
 mod support;
 mod threads;
-mod tools;
 mod world;
