@@ -99,3 +99,31 @@ fn whatever_threads_append_and_write_at_once_everything_is_answered() {
     }
     assert!(in_place > 0, "nothing was written in place");
 }
+
+#[test]
+fn what_comes_while_someone_writes_is_not_forgotten() {
+    let mut options = StoreOptions::new(Path::new("/store"));
+    (options.flush, options.look) = (Flush::Async, Duration::ZERO);
+    let log = open(Arc::new(MemoryStorage::new()), Arc::new(SystemClock::default()), Arc::new(()), options)
+        .unwrap()
+        .0;
+    let (sender, late) = mpsc::channel();
+    let other = log.clone();
+    // Told in the middle of a write: another thread's turn ends then and there.
+    let meanwhile: Waiter = Box::new(move |_| {
+        let told = thread::spawn(move || {
+            let told = hold(&other, 0, "late");
+            other.write_held();
+            told
+        });
+        sender.send(told.join().unwrap()).unwrap();
+    });
+    let records = Message::new("orders", 0, "early").record();
+    log.append_held(
+        Append { queue: log.queue("orders", 0), records: &records, wait: Wait::Flush },
+        meanwhile,
+    );
+    log.write_held();
+    let told = late.recv_timeout(Duration::from_secs(30)).unwrap();
+    told.recv_timeout(Duration::from_secs(30)).expect("the writer's thread was woken for it").0.unwrap();
+}
