@@ -15,7 +15,7 @@
 //! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
 //! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
-//! | `admin`, `relay`, `statistics` | for operators |
+//! | `admin`, `relay`, `statistics`, `meters` | for operators |
 //! | `tables`, `periodic`, `blocking` | what is saved, what the clock drives, and where the disk is waited for |
 
 mod admin;
@@ -30,6 +30,7 @@ mod filter;
 mod groups;
 mod hold;
 mod locks;
+mod meters;
 mod offset;
 mod offsets;
 mod options;

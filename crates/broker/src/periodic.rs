@@ -92,8 +92,7 @@ fn tick(shared: &Arc<Shared>, due: &mut Due) {
         let changes = shared.clients().expire(now, shared.options.client_expiry);
         shared.notify(changes);
         shared.locks().expire(now);
-        let reading = shared.statistics.reading();
-        shared.history().note(shared.now_ms(), reading);
+        shared.note_counters();
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Writing {
 }
 
 /// What the broker serves.
-pub(crate) const CODES: [RequestCode; 59] = [
+pub(crate) const CODES: &[RequestCode] = &[
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
@@ -66,6 +66,7 @@ pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::DELETE_SUBSCRIPTIONGROUP,
     RequestCode::GET_ALL_CONSUMER_OFFSET,
     RequestCode::GET_ALL_DELAY_OFFSET,
+    RequestCode::GET_BROKER_HA_STATUS,
     RequestCode::GET_BROKER_CONFIG,
     RequestCode::UPDATE_BROKER_CONFIG,
     RequestCode::GET_BROKER_RUNTIME_INFO,
@@ -80,6 +81,9 @@ pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::QUERY_CONSUME_TIME_SPAN,
     RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER,
     RequestCode::CLONE_GROUP_OFFSET,
+    RequestCode::QUERY_CORRECTION_OFFSET,
+    RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN,
+    RequestCode::VIEW_BROKER_STATS_DATA,
     RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE,
     RequestCode::CLEAN_UNUSED_TOPIC,
     RequestCode::DELETE_EXPIRED_COMMITLOG,
@@ -144,6 +148,16 @@ fn refusal(shared: &Shared, command: &Command, refused: Refused) -> Command {
     if send::is_send(command.request_code()) { send::refusal(shared, refused) } else { refused.into() }
 }
 
+/// The codes of the POP family as they arrive in a binary header, which has 16 bits for them.
+pub(crate) const CUT_POP_CODES: std::ops::RangeInclusive<i32> = 3442..=3448;
+pub(crate) const CUT_BATCH_ACK: i32 = 3543;
+const CUT_OFF: i32 = 3 << 16;
+
+/// What a code of the POP family was before it was cut.
+fn whole_pop_code(code: RequestCode) -> Option<i32> {
+    (CUT_POP_CODES.contains(&code.0) || code.0 == CUT_BATCH_ACK).then_some(code.0 + CUT_OFF)
+}
+
 fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     match call.command.request_code() {
         RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => {
@@ -175,7 +189,14 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(shared, call, disk),
         RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(shared, call),
         code => admin::plan(shared, call, disk).unwrap_or_else(|| {
-            let remark = format!(" request type {} not supported", code.0);
+            let remark = match whole_pop_code(code) {
+                Some(whole) => format!(
+                    " request type {whole} not supported: this broker has no POP (the binary header has cut the \
+                     code to {}); consume by pull, as with clientRebalance=true",
+                    code.0
+                ),
+                None => format!(" request type {} not supported", code.0),
+            };
             Err(Refused::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark).into())
         }),
     }

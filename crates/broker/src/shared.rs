@@ -26,11 +26,12 @@ use crate::{
     groups::{Changed, Clients, Groups},
     hold::Holds,
     locks::Locks,
+    meters::{Amount, Measured, Meters},
     offsets::Offsets,
     planted::planted,
     pull::Held,
     send::Stored,
-    statistics::{History, Statistics},
+    statistics::{History, Mornings, Statistics},
     tables::Tables,
     timer::Wheel,
     topics::{Topic, Topics},
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) timers: Mutex<Wheel>,
     pub(crate) statistics: Statistics,
     pub(crate) history: Mutex<History>,
+    pub(crate) meters: Mutex<Meters>,
+    pub(crate) mornings: Mutex<Mornings>,
     pub(crate) ids: UniqIdGenerator,
     pub(crate) tables: Tables,
     pub(crate) blocking: Blocking,
@@ -112,6 +115,42 @@ impl Shared {
 
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {
         lock(&self.history)
+    }
+
+    pub(crate) fn meters(&self) -> MutexGuard<'_, Meters> {
+        lock(&self.meters)
+    }
+
+    pub(crate) fn mornings(&self) -> MutexGuard<'_, Mornings> {
+        lock(&self.mornings)
+    }
+
+    /// What was stored in a topic since the start.
+    pub(crate) fn put_into(&self, topic: &str) -> Amount {
+        self.topic(topic).map(|topic| topic.puts.amount()).unwrap_or_default()
+    }
+
+    /// What was sent to consumers since the start; the key is `topic@group`.
+    pub(crate) fn got_by(&self, key: &str) -> Amount {
+        let (topic, group) = key.split_once('@').unwrap_or_default();
+        self.offsets().got(&group.into(), &topic.into())
+    }
+
+    /// Notes all counters, for the numbers that tools show. To be called every ten seconds.
+    pub(crate) fn note_counters(&self) {
+        let (now_ms, reading) = (self.now_ms(), self.statistics.reading());
+        self.history().note(now_ms, reading);
+        self.mornings().note(now_ms, reading);
+        let mut amounts: Vec<(Measured, Amount)> = self
+            .topics()
+            .iter()
+            .map(|topic| (Measured::Topic(topic.name().clone()), topic.puts.amount()))
+            .filter(|(_, amount)| amount.messages > 0)
+            .collect();
+        amounts.extend(self.offsets().all_got().map(|(key, amount)| (Measured::Group(key), amount)));
+        amounts.push((Measured::BrokerIn, self.statistics.amount_in()));
+        amounts.push((Measured::BrokerOut, self.statistics.amount_out()));
+        self.meters().note(now_ms, amounts.into_iter());
     }
 
     /// Milliseconds since 1970.

@@ -16,7 +16,7 @@ use rocketwire_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::call::owned;
+use crate::{call::owned, meters::Meter};
 
 /// Messages may be read.
 pub(crate) const PERM_READ: i32 = 4;
@@ -32,6 +32,8 @@ const UNIT_SUB_FLAG: i32 = 2;
 pub(crate) struct Topic<Q> {
     /// Its settings.
     pub(crate) config: TopicConfig,
+    /// What was stored in it since the start.
+    pub(crate) puts: Arc<Meter>,
     /// The store's queues by number, enough for reading and writing.
     queues: Vec<Q>,
 }
@@ -168,7 +170,8 @@ impl<Q: Copy> Topics<Q> {
         queue: impl Fn(&str, u32) -> Q,
     ) -> Result<Arc<Topic<Q>>, TopicError> {
         self.check(&config)?;
-        let topic = Arc::new(open(config, queue));
+        let puts = self.table.get(&config.topic_name).map(|topic| Arc::clone(&topic.puts));
+        let topic = Arc::new(open(config, puts.unwrap_or_default(), queue));
         self.table.insert(topic.name().clone(), Arc::clone(&topic));
         bump(&mut self.version, now_ms);
         Ok(topic)
@@ -230,7 +233,7 @@ impl<Q: Copy> Topics<Q> {
     pub(crate) fn restore(&mut self, snapshot: TopicSnapshot, queue: impl Fn(&str, u32) -> Q) {
         for config in snapshot.topics {
             if self.check(&config).is_ok() {
-                let topic = open(config, &queue);
+                let topic = open(config, Arc::default(), &queue);
                 self.table.insert(topic.name().clone(), Arc::new(topic));
             }
         }
@@ -256,11 +259,11 @@ impl<Q: Copy> Topics<Q> {
     }
 }
 
-fn open<Q>(mut config: TopicConfig, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
+fn open<Q>(mut config: TopicConfig, puts: Arc<Meter>, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
     config.topic_name = owned(&config.topic_name);
     let count = config.read_queue_nums.max(config.write_queue_nums);
     let queues = (0..u32::try_from(count).unwrap_or(0)).map(|id| queue(&config.topic_name, id)).collect();
-    Topic { config, queues }
+    Topic { config, puts, queues }
 }
 
 /// Counts a change (Java: `DataVersion.nextVersion`).
