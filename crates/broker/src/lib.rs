@@ -16,6 +16,7 @@
 //! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
 //! | `admin`, `relay`, `statistics`, `meters` | for operators |
+//! | [`import`] | the folder of Apache's broker, taken over |
 //! | `tables`, `periodic`, `blocking` | what is saved, what the clock drives, and where the disk is waited for |
 
 mod admin;
@@ -29,6 +30,7 @@ mod delay;
 mod filter;
 mod groups;
 mod hold;
+pub mod import;
 mod locks;
 mod meters;
 mod offset;

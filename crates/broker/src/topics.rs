@@ -122,6 +122,13 @@ pub(crate) struct TopicSnapshot {
     auto_created: usize,
 }
 
+impl TopicSnapshot {
+    /// These topics, all of them made by operators.
+    pub(crate) fn of(topics: Vec<TopicConfig>) -> TopicSnapshot {
+        TopicSnapshot { topics, ..TopicSnapshot::default() }
+    }
+}
+
 impl<Q: Copy> Topics<Q> {
     /// An empty table.
     pub(crate) fn new(limits: TopicLimits) -> Self {

@@ -52,6 +52,13 @@ pub(crate) struct GroupSnapshot {
     forbidden: BTreeMap<ByteString, BTreeSet<ByteString>>,
 }
 
+impl GroupSnapshot {
+    /// These groups.
+    pub(crate) fn of(groups: Vec<SubscriptionGroupConfig>) -> GroupSnapshot {
+        GroupSnapshot { groups, ..GroupSnapshot::default() }
+    }
+}
+
 impl Groups {
     /// An empty table of at most `limit` groups.
     pub(crate) fn new(auto_create: bool, limit: usize) -> Groups {
