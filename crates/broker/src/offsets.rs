@@ -270,7 +270,9 @@ pub(crate) struct OffsetSnapshot {
 
 impl OffsetSnapshot {
     /// Group, topic, and the offset of each queue.
-    pub(crate) fn of(committed: impl Iterator<Item = (String, String, BTreeMap<i32, i64>)>) -> OffsetSnapshot {
+    pub(crate) fn of(
+        committed: impl Iterator<Item = (String, String, BTreeMap<i32, i64>)>,
+    ) -> OffsetSnapshot {
         let row = |(group, topic, queues)| OffsetRow { group, topic, queues };
         OffsetSnapshot { committed: committed.map(row).collect(), pending_resets: Vec::new() }
     }

@@ -209,22 +209,28 @@ impl Shared {
     ) -> Result<Arc<Topic<QueueId>>, Stop> {
         needs_disk(disk)?;
         let name = config.topic_name.clone();
-        let before = self.topic(&name);
-        let queue = |topic: &str, id: u32| self.store.queue(topic, id);
-        let topic = match origin {
-            TopicOrigin::Sender => self.topics_mut().auto_create(config, self.now_ms(), queue)?,
-            TopicOrigin::Broker | TopicOrigin::Operator => {
-                self.topics_mut().update(config, self.now_ms(), queue)?
+        let topic = self.tables.change_topics(|file| {
+            if origin != TopicOrigin::Operator
+                && let Some(topic) = self.topic(&name)
+            {
+                // Another request was faster.
+                return Ok(topic);
             }
-        };
-        if let Err(error) = self.tables.save_topics(self) {
-            match before {
-                Some(before) => drop(self.topics_mut().update(before.config.clone(), self.now_ms(), queue)),
-                None => drop(self.topics_mut().remove(&name, self.now_ms())),
-            }
-            let remark = format!("topic {name} was not created, because it cannot be saved: {error}");
-            return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
-        }
+            let queue = |topic: &str, id: u32| self.store.queue(topic, id);
+            let is_sender = origin == TopicOrigin::Sender;
+            let (prepared, snapshot) = {
+                let topics = self.topics();
+                let prepared = topics.prepare(config, is_sender, self.now_ms(), queue)?;
+                let snapshot = topics.snapshot_with(&prepared);
+                (prepared, snapshot)
+            };
+            // Nobody may send to a topic that a crash would take back.
+            file.save(snapshot).map_err(|error| {
+                let remark = format!("topic {name} was not created, because it cannot be saved: {error}");
+                refuse(ResponseCode::SYSTEM_ERROR, remark)
+            })?;
+            Ok::<_, Stop>(self.topics_mut().publish(prepared))
+        })?;
         self.listener.topic_changed(&topic.config);
         Ok(topic)
     }

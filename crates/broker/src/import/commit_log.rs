@@ -117,7 +117,11 @@ impl Log {
         for (file, next) in self.files.iter().zip(self.files.iter().skip(1)) {
             if file.end != next.start {
                 let reason = "the file that should follow it is missing".to_owned();
-                return Err(ImportError::Damaged { file: file.path.clone(), position: file.end - file.start, reason });
+                return Err(ImportError::Damaged {
+                    file: file.path.clone(),
+                    position: file.end - file.start,
+                    reason,
+                });
             }
         }
         match self.walk(&mut visit)? {
@@ -194,10 +198,10 @@ impl<'a> Window<'a> {
     }
 
     fn place(&mut self, at: u64) -> Result<Place, ImportError> {
-        let head = self.bytes(at, 8)?;
+        let head: [u8; 8] = self.bytes(at, 8)?.first_chunk().copied().unwrap_or_default();
         let left = usize::try_from(self.file.end - at).unwrap_or(usize::MAX);
-        let wanted = announced_len(head).unwrap_or(8).clamp(8, left);
-        let bytes = match parse_place(head, at) {
+        let wanted = announced_len(&head).unwrap_or(8).clamp(8, left);
+        let bytes = match parse_place(&head, at) {
             Some(place) => return Ok(place),
             None => self.bytes(at, wanted)?,
         };

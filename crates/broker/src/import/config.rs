@@ -46,7 +46,10 @@ impl Config {
         let dir = source.join("config");
         let topics: Option<TopicConfigSerializeWrapper> = table(&dir, "topics.json")?;
         let Some(topics) = topics else {
-            return match dir.join("topics").is_dir() || dir.join("rocksdb").is_dir() || dir.join("metadata").is_dir() {
+            return match dir.join("topics").is_dir()
+                || dir.join("rocksdb").is_dir()
+                || dir.join("metadata").is_dir()
+            {
                 true => not_apache(
                     "its tables are in RocksDB, which is not read; write them as JSON with `mqadmin rocksDBConfigToJson` first",
                 ),
@@ -65,7 +68,9 @@ impl Config {
     }
 }
 
-fn by_group((key, queues): (ByteString, BTreeMap<i32, i64>)) -> Option<((String, String), BTreeMap<i32, i64>)> {
+fn by_group(
+    (key, queues): (ByteString, BTreeMap<i32, i64>),
+) -> Option<((String, String), BTreeMap<i32, i64>)> {
     let (topic, group) = key.split_once('@')?;
     Some(((group.to_owned(), topic.to_owned()), queues))
 }

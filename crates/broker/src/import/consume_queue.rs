@@ -61,7 +61,8 @@ fn end(dir: &Path) -> Result<Option<i64>, ImportError> {
 /// Entries up to the last that leads to a record.
 fn entries_of(bytes: &[u8]) -> Option<usize> {
     let is_entry = |entry: &[u8]| {
-        let size = entry.get(8..).and_then(|rest| rest.first_chunk()).map_or(0, |size| i32::from_be_bytes(*size));
+        let size =
+            entry.get(8..).and_then(|rest| rest.first_chunk()).map_or(0, |size| i32::from_be_bytes(*size));
         // Entries that only fill the front of a file claim the largest size there is.
         size > 0 && size < i32::MAX
     };

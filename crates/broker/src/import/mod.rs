@@ -67,11 +67,15 @@ impl Import {
     fn records(&mut self, log: &Log) -> Result<(), ImportError> {
         let torn = log.each(|record, file, position| {
             self.record(record).map_err(|error| match error {
-                ImportError::Store(StoreError::Order { topic, queue_id, expected, found }) => ImportError::Damaged {
-                    file: file.to_owned(),
-                    position,
-                    reason: format!("queue {topic}/{queue_id} goes on with {found} instead of {expected}"),
-                },
+                ImportError::Store(StoreError::Order { topic, queue_id, expected, found }) => {
+                    ImportError::Damaged {
+                        file: file.to_owned(),
+                        position,
+                        reason: format!(
+                            "queue {topic}/{queue_id} goes on with {found} instead of {expected}"
+                        ),
+                    }
+                }
                 other => other,
             })
         })?;
@@ -125,7 +129,9 @@ impl Import {
                 && !self.lives.contains(&topic)
                 && topic != name::TIMER_TOPIC
                 && !topic.starts_with("rmq_sys_REVIVE_LOG_");
-            if is_wanted || (self.lives.contains(&topic) && self.importer.next_offset(&topic, queue_id).is_none()) {
+            if is_wanted
+                || (self.lives.contains(&topic) && self.importer.next_offset(&topic, queue_id).is_none())
+            {
                 self.importer.begin_queue(&topic, queue_id, end);
                 self.report.empty(&topic, queue_id, end);
             }

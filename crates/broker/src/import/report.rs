@@ -79,7 +79,8 @@ impl ImportReport {
         self.records += 1;
         self.bytes += record.raw().len() as u64;
         if is_queued {
-            let (topic, queue_id, offset) = (record.topic().to_owned(), record.queue_id(), record.queue_offset());
+            let (topic, queue_id, offset) =
+                (record.topic().to_owned(), record.queue_id(), record.queue_offset());
             let queue = self.known.entry((topic.clone(), queue_id)).or_insert(ImportedQueue {
                 topic,
                 queue_id,

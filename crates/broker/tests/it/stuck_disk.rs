@@ -12,17 +12,41 @@ use rocketwire_testkit::ManualClock;
 
 use crate::support::*;
 
-/// A disk that does not come back from creating the file of offsets, while the gate is closed.
-#[derive(Clone, Debug, Default)]
+/// A disk that does not come back from creating the files of one table, while the gate is closed.
+#[derive(Clone, Debug)]
 struct Stuck {
+    table: &'static str,
     files: MemoryStorage,
     gate: Arc<Mutex<()>>,
     entered: Arc<Mutex<bool>>,
 }
 
+impl Stuck {
+    fn new(table: &'static str) -> Stuck {
+        Stuck { table, files: MemoryStorage::new(), gate: Arc::default(), entered: Arc::default() }
+    }
+
+    /// A broker on this disk, and the way to it.
+    async fn broker(&self, clock: &Arc<ManualClock>) -> (Broker, Server, RemotingClient, String) {
+        let mut options = StoreOptions::new("/store");
+        options.look = Duration::ZERO;
+        let storage = Arc::new(self.clone());
+        let broker =
+            Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
+        broker.start(&tokio::runtime::Handle::current());
+        let router = broker
+            .processors()
+            .into_iter()
+            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
+        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
+        let addr = server.local_addr().to_string();
+        (broker, server, RemotingClient::new(ClientOptions::default(), Router::new()), addr)
+    }
+}
+
 impl Storage for Stuck {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        if path.to_string_lossy().contains("offsets") {
+        if path.to_string_lossy().contains(self.table) {
             *self.entered.lock().unwrap() = true;
             drop(self.gate.lock().unwrap());
         }
@@ -57,21 +81,9 @@ impl Storage for Stuck {
 #[tokio::test]
 #[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
 async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
-    let disk = Stuck::default();
+    let disk = Stuck::new("offsets");
     let clock = Arc::new(ManualClock::new(START_MS));
-    let mut options = StoreOptions::new("/store");
-    options.look = Duration::ZERO;
-    let storage = Arc::new(disk.clone());
-    let broker =
-        Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
-    broker.start(&tokio::runtime::Handle::current());
-    let router = broker
-        .processors()
-        .into_iter()
-        .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-    let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-    let client = RemotingClient::new(ClientOptions::default(), Router::new());
-    let addr = server.local_addr().to_string();
+    let (broker, server, client, addr) = disk.broker(&clock).await;
     assert_eq!(client.invoke(&addr, send("T", "x", ""), PATIENCE).await.unwrap().code, 0);
     let (parked, asked) = (broker.clone(), (client.clone(), addr.clone()));
     let pulled = tokio::spawn(async move {
@@ -86,6 +98,33 @@ async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
     clock.advance(Duration::from_secs(20));
     assert_eq!(pulled.await.unwrap().unwrap().code, 19);
     drop(closed);
+    server.shutdown(Duration::from_secs(1)).await;
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+#[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
+async fn a_second_sender_waits_until_the_topic_is_saved() {
+    let disk = Stuck::new("topics");
+    let clock = Arc::new(ManualClock::new(START_MS));
+    let (broker, server, client, addr) = disk.broker(&clock).await;
+    *disk.entered.lock().unwrap() = false;
+    let closed = disk.gate.lock().unwrap();
+    let sending: Vec<_> = (0..2)
+        .map(|_| {
+            let (client, addr) = (client.clone(), addr.clone());
+            tokio::spawn(async move { client.invoke(&addr, send("T", "x", ""), PATIENCE).await })
+        })
+        .collect();
+    eventually("the topic is being saved", || *disk.entered.lock().unwrap()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // A crash now would take the topic back: nobody may have been told that a message of it is stored.
+    assert!(sending.iter().all(|sending| !sending.is_finished()));
+    assert!(broker.topics().iter().all(|topic| topic.topic_name != "T"));
+    drop(closed);
+    for sending in sending {
+        assert_eq!(sending.await.unwrap().unwrap().code, 0);
+    }
     server.shutdown(Duration::from_secs(1)).await;
     broker.shutdown().await.unwrap();
 }
