@@ -91,14 +91,14 @@ impl Book {
         is_again
     }
 
-    /// Reads all that is new since the last look. How many segments seem to be gone.
+    /// Reads all that is new since the last look. How many messages were too old for the log before anybody looked.
     pub async fn check(&mut self, serve: &Serve) -> u64 {
         let client = load::client(&serve.address);
         let mut options = PullOptions::default();
         options.timeout = Duration::from_secs(30);
         let mut found: HashMap<(i32, i64), (String, i64)> = HashMap::new();
         let mut sends: HashMap<u64, (usize, usize)> = HashMap::new();
-        let mut is_shorter = false;
+        let mut begins: BTreeMap<i32, i64> = BTreeMap::new();
         let has_acks = !self.acked.is_empty();
         for id in 0..QUEUES {
             let queue = MessageQueue { topic: TOPIC.into(), broker_name: "broker-a".into(), queue_id: id };
@@ -113,7 +113,7 @@ impl Book {
                     }
                     Err(error) => panic!("queue {id} cannot be read at {at}: {error}"),
                 };
-                is_shorter |= pulled.min_offset > 0;
+                begins.insert(id, pulled.min_offset);
                 if pulled.min_offset > at {
                     at = pulled.min_offset;
                     continue;
@@ -143,10 +143,10 @@ impl Book {
         for (send, (there, size)) in sends {
             assert_eq!(there, size, "send {send} was torn in two");
         }
-        self.compare(&found);
+        let deleted = self.compare(&found, &begins);
         self.compare_topics(&client).await;
         client.close(Duration::ZERO).await;
-        u64::from(is_shorter)
+        deleted
     }
 
     /// A message that is there: it was sent, is there once, and behind those that its sender sent before.
@@ -164,9 +164,14 @@ impl Book {
         );
     }
 
-    fn compare(&mut self, found: &HashMap<(i32, i64), (String, i64)>) {
+    fn compare(&mut self, found: &HashMap<(i32, i64), (String, i64)>, begins: &BTreeMap<i32, i64>) -> u64 {
+        let mut deleted = 0;
         for receipt in self.acked.drain(..) {
             let Receipt { queue, offset, body, physical } = receipt;
+            if begins.get(&queue).is_some_and(|begin| offset < *begin) {
+                deleted += 1;
+                continue;
+            }
             let Some((there, at)) = found.get(&(queue, offset)) else {
                 panic!("queue {queue} offset {offset} was acknowledged and is not there: {body:?}")
             };
@@ -190,6 +195,7 @@ impl Book {
         }
         // What is not there by now never comes.
         self.tried.clear();
+        deleted
     }
 
     async fn compare_topics(&mut self, client: &rocketwire::Client) {

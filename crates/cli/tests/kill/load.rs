@@ -63,7 +63,7 @@ pub async fn until_killed(serve: &Serve, book: &mut Book, dies: bool, random: &m
     }
     tasks.spawn_local(operate(client.clone(), Random::new(random.number()), shared.clone()));
     let killing = async {
-        let wait = Duration::from_millis(if dies { 3000 } else { 20 + random.below(500) });
+        let wait = Duration::from_millis(if dies { 1500 } else { 20 + random.below(500) });
         let since = Instant::now();
         while since.elapsed() < wait && !serve.has_ended() {
             tokio::time::sleep(Duration::from_millis(3)).await;
