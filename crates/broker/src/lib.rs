@@ -17,7 +17,7 @@
 //! | `client`, `order`, `offset` | what consumers agree on |
 //! | `admin`, `relay`, `statistics`, `meters` | for operators |
 //! | [`import`] | the folder of Apache's broker, taken over |
-//! | `tables`, `periodic`, `blocking` | what is saved, what the clock drives, and where the disk is waited for |
+//! | `tables`, `periodic`, `blocking`, `overload` | what is saved, what the clock drives, and where the disk is waited for |
 
 mod admin;
 mod back;
@@ -37,6 +37,7 @@ mod offset;
 mod offsets;
 mod options;
 mod order;
+mod overload;
 mod periodic;
 mod planted;
 mod processor;

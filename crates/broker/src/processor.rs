@@ -8,7 +8,9 @@ use rocketwire_remoting::{Answer, Processor, Request, Responder};
 use crate::{
     admin, back,
     call::{Call, Disk, Plan, Refused, Stop},
-    client, offset, order, pull, query, relay, reply, send,
+    client, offset, order,
+    overload::{wait_limit, waited_too_long},
+    pull, query, relay, reply, send,
     shared::Shared,
     timer, transaction,
 };
@@ -123,7 +125,14 @@ fn from_disk(shared: &Arc<Shared>, command: Command, responder: Responder) {
         return;
     };
     let shared = Arc::clone(shared);
+    let since = shared.now();
     slot.run(move || {
+        let waited = shared.now().saturating_sub(since);
+        if waited > wait_limit(command.request_code()) {
+            let refused = waited_too_long(waited, shared.blocking.running());
+            responder.send(refusal(&shared, &command, refused));
+            return;
+        }
         let connection = responder.connection().clone();
         let call = Call { command: &command, connection: &connection };
         match plan(&shared, call, Disk::Allowed) {

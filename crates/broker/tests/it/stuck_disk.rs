@@ -6,6 +6,7 @@ use std::{
 };
 
 use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_protocol::Command;
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
 use rocketwire_store::{MemoryStorage, Space, Storage, StorageFile, StoreOptions, storage::StorageLock};
 use rocketwire_testkit::ManualClock;
@@ -127,4 +128,38 @@ async fn a_second_sender_waits_until_the_topic_is_saved() {
     }
     server.shutdown(Duration::from_secs(1)).await;
     broker.shutdown().await.unwrap();
+}
+
+#[test]
+fn a_request_that_waited_too_long_for_the_disk_is_sent_away() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let node = Node::start().await;
+        let client = node.client();
+        let waiting = |clock: Arc<ManualClock>, request: Command| {
+            let (asked, addr) = (client.remoting.clone(), client.addr.clone());
+            // The only thread for the disk is taken.
+            let (free, taken) = std::sync::mpsc::channel::<()>();
+            let taken = tokio::task::spawn_blocking(move || drop(taken.recv()));
+            async move {
+                let asking = tokio::spawn(async move { asked.invoke(&addr, request, PATIENCE).await });
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                clock.advance(Duration::from_millis(6_000));
+                drop(free);
+                taken.await.unwrap();
+                asking.await.unwrap().unwrap()
+            }
+        };
+        let sent = waiting(node.clock.clone(), send("T", "x", "")).await;
+        assert_eq!(sent.code, 2);
+        let remark = sent.remark.unwrap();
+        assert!(remark.starts_with("[TIMEOUT_CLEAN_QUEUE]broker busy"), "{remark}");
+        assert!(remark.contains("period in queue: 6000ms, size of queue: 1"), "{remark}");
+        assert_eq!(client.pull("T", 0, 0, "*").await.code, 17, "nothing was done");
+        // Others are more patient.
+        let heartbeat = heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)]));
+        assert_eq!(waiting(node.clock.clone(), heartbeat).await.code, 0);
+        node.stop().await;
+    });
 }
