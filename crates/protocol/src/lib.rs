@@ -11,7 +11,6 @@
 //! | [`header`] | a typed header for every request and response |
 //! | [`body`] | JSON bodies in fastjson's dialect |
 //! | [`message`] | stored records, batches, properties, ids, compression |
-//! | [`filter`] | SQL92 filters on properties |
 //! | [`rpc`] | the table of requests in flight |
 //!
 //! ```
@@ -33,7 +32,6 @@ mod code;
 mod command;
 pub mod encoding;
 mod fields;
-pub mod filter;
 pub mod frame;
 pub mod header;
 pub mod message;

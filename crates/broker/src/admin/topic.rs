@@ -122,14 +122,10 @@ pub(super) fn delete(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
         let remark = format!("topic {topic} was not deleted: {error}");
         refuse(ResponseCode::SYSTEM_ERROR, remark)
     };
-    let saved = shared.tables.change_topics(|file| {
-        shared.topics_mut().remove(&topic, shared.now_ms());
-        let snapshot = shared.topics().snapshot();
-        file.save(snapshot)
-    });
+    shared.topics_mut().remove(&topic, shared.now_ms());
     shared.offsets().remove_topic(&topic);
     shared.listener.topic_removed(&topic);
-    saved.map_err(|error| failed(error.to_string()))?;
+    shared.tables.save_topics(shared).map_err(|error| failed(error.to_string()))?;
     shared.store.delete_topic(&topic).map_err(|error| failed(error.to_string()))?;
     Ok(Plan::success())
 }

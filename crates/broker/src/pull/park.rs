@@ -61,10 +61,6 @@ pub(crate) fn park(shared: &Arc<Shared>, pull: HeldPull, responder: Responder) {
     if !connection.is_open() {
         drop_connection(shared, connection.id());
     }
-    // The broker may have begun to stop since this pull was decided about, and released all parked ones.
-    if shared.is_stopping() {
-        release_all(shared);
-    }
 }
 
 /// Wakes pulls when messages arrive; called from the store's thread.

@@ -9,7 +9,6 @@ use rocketwire_store::{QueueId, ReadLimits, ReadOutcome, ReadStatus};
 use crate::{
     call::{Disk, Stop, needs_disk, refuse},
     filter::Filter,
-    meters::Amount,
     shared::Shared,
     statistics::Statistics,
     topics::Topic,
@@ -67,10 +66,8 @@ impl PullTask {
         Statistics::add(&statistics.bytes_out, response.body.len());
         if let Ok(header) = response.response_header::<PullMessageResponseHeader>() {
             let next = header.next_begin_offset;
-            let messages = usize::try_from(next - self.offset).unwrap_or(0);
-            Statistics::add(&statistics.messages_out, messages);
-            let amount = Amount { messages: messages as u64, bytes: response.body.len() as u64 };
-            shared.offsets().pulled(&self.group, self.topic.name(), self.queue_id, next, amount);
+            Statistics::add(&statistics.messages_out, usize::try_from(next - self.offset).unwrap_or(0));
+            shared.offsets().pulled(&self.group, self.topic.name(), self.queue_id, next);
         }
     }
 

@@ -4,7 +4,6 @@
 mod checks;
 mod conformance;
 mod fields;
-mod filter;
 mod golden;
 mod golden_bodies;
 mod headers;

@@ -5,6 +5,7 @@ mod complaints;
 mod looker;
 #[cfg(all(test, feature = "models"))]
 mod models;
+mod pace;
 mod shared;
 mod task;
 

@@ -21,14 +21,13 @@ use tokio::{
 
 use super::{
     Connection, ConnectionEvent,
+    pace::Pace,
     shared::{CallEnd, Shared},
 };
 use crate::{CloseCause, dispatch::Return, planted::planted, sniff};
 
 /// Bytes of one read, and of the buffer that frames are cut from.
 const READ: usize = 64 << 10;
-/// Bytes of a read that is expected to bring little.
-const FEW: usize = 512;
 /// Reads of one turn: more would starve the other connections.
 const READS: usize = 2;
 /// An output buffer that grew beyond this is given back once it is written.
@@ -61,9 +60,11 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         written: 0,
         answers: Vec::new(),
         handled: 0,
+        frames: 0,
+        frames_since: None,
+        pace: Pace::new(),
         wakers: Vec::new(),
         first: true,
-        frugal: true,
         held_back: false,
         partial: 0,
         quiet: true,
@@ -101,7 +102,7 @@ struct Task<'a, T> {
     connection: Connection,
     shared: &'a Arc<Shared>,
     input: BytesMut,
-    /// The input came with the connection and has not been looked at.
+    /// The input may hold frames: it came with the connection, or a turn was cut.
     unread: bool,
     /// Being written: `out[written..]` is left.
     out: Vec<u8>,
@@ -109,11 +110,13 @@ struct Task<'a, T> {
     answers: Vec<Command>,
     /// Requests of this turn that are not counted yet.
     handled: u64,
+    /// Frames of this turn, and when the first of them was begun.
+    frames: usize,
+    frames_since: Option<Instant>,
+    pace: Pace,
     wakers: Vec<Waker>,
     /// No frame has come yet.
     first: bool,
-    /// Nothing but a few bytes came since the buffers were given back, or ever.
-    frugal: bool,
     /// The socket was not looked at in this turn: too much is in work.
     held_back: bool,
     /// Bytes of an unfinished frame that the endpoint knows of.
@@ -157,6 +160,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
         // The alarm is polled only by a task that sleeps; a busy one looks at the clock itself.
         let now = Instant::now();
+        if let Some(since) = self.frames_since.take() {
+            self.pace.learn(std::mem::take(&mut self.frames), now - since);
+        }
         if worked {
             self.last_active = now;
             self.quiet = false;
@@ -184,12 +190,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             self.handle_frames(cx)?;
         }
         self.held_back = !self.may_read();
-        if !self.held_back {
+        if !self.held_back && !self.unread {
             for _ in 0..READS {
                 let Some(filled) = self.read(cx)? else { break };
                 worked = true;
                 self.handle_frames(cx)?;
-                if !filled {
+                if !filled || self.unread {
                     break;
                 }
             }
@@ -213,8 +219,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Reads once. `None`: nothing is there. `Some(true)`: the buffer was filled, there may be more.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
-        if self.frugal {
-            return self.read_few(cx);
+        if self.input.capacity() == 0 {
+            return self.read_after_idling(cx);
         }
         if self.input.capacity() - self.input.len() < READ / 4 {
             let missing = frame::announced_len(&self.input)
@@ -236,18 +242,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
     }
 
-    /// A read of a connection that gave its buffer back: it gets another one for a frame or so, not for a few bytes.
-    fn read_few(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
-        let mut few = [0; FEW];
+    /// The first read of a connection that gave its buffer back: it gets one only if something is there.
+    fn read_after_idling(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
+        let mut few = [0; 512];
         let mut few = ReadBuf::new(&mut few);
         match Pin::new(&mut self.io).poll_read(cx, &mut few) {
             Poll::Pending => Ok(None),
             Poll::Ready(Ok(())) if few.filled().is_empty() => Err(CloseCause::Peer),
             Poll::Ready(Ok(())) => {
-                self.frugal = few.remaining() > 0;
-                self.input.reserve(if self.frugal { few.filled().len() } else { READ });
+                self.input.reserve(READ);
                 self.input.extend_from_slice(few.filled());
-                Ok(Some(!self.frugal))
+                Ok(Some(few.remaining() == 0))
             }
             Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
         }
@@ -257,12 +262,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let limits = &self.shared.options().limits;
         let first =
             if self.first { Vec::from(self.input.get(..16).unwrap_or(&self.input)) } else { Vec::new() };
+        self.frames_since.get_or_insert_with(Instant::now);
         loop {
+            if self.frames >= self.pace.limit() {
+                self.unread = !self.input.is_empty();
+                return Ok(());
+            }
             match frame::decode(&mut self.input, limits) {
                 Ok(Some(command)) => {
                     self.first = false;
-                    self.frugal = false;
                     self.frame_begun = None;
+                    self.frames += 1;
                     if command.is_response() {
                         self.answers.push(command);
                     } else {
@@ -483,16 +493,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if self.frame_begun.is_some() {
             at = at.min(now + Duration::from_secs(1));
         }
-        if self.has_idle_buffers() {
+        // Buffers in use are not given back: whoever empties them comes here again.
+        let unused = self.input.is_empty() && self.out.is_empty();
+        if unused && self.input.capacity() + self.out.capacity() > 0 {
             at = at.min((self.last_active + SHRINK).max(now + TICK));
         }
         at
-    }
-
-    /// Whether there are buffers to give back. Those in use are not: whoever empties them comes by again.
-    fn has_idle_buffers(&self) -> bool {
-        let unused = self.input.len() < FEW && self.out.is_empty();
-        unused && (!self.frugal || self.out.capacity() > 0)
     }
 
     /// How long this connection may do nothing.
@@ -524,9 +530,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         {
             return Err(CloseCause::Idle(idle));
         }
-        if now - self.last_active >= SHRINK && self.has_idle_buffers() {
-            self.input = BytesMut::from(&*self.input);
-            self.frugal = true;
+        if now - self.last_active >= SHRINK && self.input.is_empty() && self.out.is_empty() {
+            self.input = BytesMut::new();
             self.out = Vec::new();
             let mut state = self.shared.lock();
             if state.out.is_empty() {

@@ -94,11 +94,9 @@ impl Server {
         &self.inner.endpoint.counters
     }
 
-    /// The connections that are open now, the oldest first.
+    /// The connections that are open now.
     pub fn connections(&self) -> Vec<Connection> {
-        let mut connections: Vec<_> = self.inner.lock().connections.values().cloned().collect();
-        connections.sort_unstable_by_key(Connection::id);
-        connections
+        self.inner.lock().connections.values().cloned().collect()
     }
 
     /// Serves a stream that came otherwise than by the listener: a tunnel, a memory pipe.

@@ -5,7 +5,6 @@
 //! combination.
 
 mod memory;
-mod read_only;
 mod real;
 
 use std::fmt::Debug;
@@ -14,7 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use memory::MemoryStorage;
-pub use read_only::ReadOnlyStorage;
 pub use real::RealStorage;
 
 /// Folders and names.

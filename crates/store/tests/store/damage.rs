@@ -2,19 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use rocketwire_store::{
-    Bounds, Drive, Flush, OpenError, ReadLimits, ReadStatus, RecoveryReport, StoreOptions,
-};
+use rocketwire_store::{Bounds, Drive, Flush, OpenError, ReadLimits, ReadStatus, StoreOptions};
 use rocketwire_testkit::{ManualClock, Random, SimulatedDisk};
 use std::sync::Arc;
 
 use crate::support::{Log, Message, all, open};
 use crate::world::World;
 
-pub const TOPICS: [(&str, u32); 3] = [("orders", 0), ("orders", 1), ("gone", 0)];
+const TOPICS: [(&str, u32); 3] = [("orders", 0), ("orders", 1), ("gone", 0)];
 
 /// A store of some segments with tags, properties, a deleted topic, a table, and old segments that were deleted.
-pub fn small_store() -> SimulatedDisk {
+fn small_store() -> SimulatedDisk {
     let disk = SimulatedDisk::new(1);
     let (log, clock) = boot(&disk).unwrap();
     for n in 0..30 {
@@ -39,12 +37,7 @@ pub fn small_store() -> SimulatedDisk {
     disk
 }
 
-pub fn boot(disk: &SimulatedDisk) -> Result<(Log, Arc<ManualClock>), OpenError> {
-    let clock = Arc::new(ManualClock::new(1_000_000));
-    boot_at(disk, clock.clone()).map(|(log, _)| (log, clock))
-}
-
-pub fn boot_at(disk: &SimulatedDisk, clock: Arc<ManualClock>) -> Result<(Log, RecoveryReport), OpenError> {
+fn boot(disk: &SimulatedDisk) -> Result<(Log, Arc<ManualClock>), OpenError> {
     let mut options = StoreOptions::new(Path::new("/store"));
     options.flush = Flush::Sync;
     options.segment_bytes = 700;
@@ -52,7 +45,9 @@ pub fn boot_at(disk: &SimulatedDisk, clock: Arc<ManualClock>) -> Result<(Log, Re
     options.tail_cache_bytes = 0;
     options.retention = std::time::Duration::from_secs(500);
     options.drive = Drive::Manual;
-    open(Arc::new(disk.clone()), clock, Arc::new(()), options)
+    let clock = Arc::new(ManualClock::new(1_000_000));
+    let (log, _) = open(Arc::new(disk.clone()), clock.clone(), Arc::new(()), options)?;
+    Ok((log, clock))
 }
 
 type Content = Vec<(Bounds, Vec<u8>, Vec<i64>)>;
@@ -109,12 +104,12 @@ impl Outcomes {
     }
 }
 
-pub fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
+fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
     let with_contents = |path: PathBuf| disk.contents(&path).map(|bytes| (path, bytes));
     disk.paths().into_iter().filter_map(with_contents).collect()
 }
 
-pub fn is_in(path: &Path, dir: &str) -> bool {
+fn is_in(path: &Path, dir: &str) -> bool {
     path.parent().is_some_and(|parent| parent.ends_with(dir))
 }
 

@@ -13,5 +13,4 @@ mod read;
 mod retention;
 mod support;
 mod threads;
-mod tools;
 mod world;
