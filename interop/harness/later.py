@@ -4,6 +4,5 @@
 """
 
 LATER = {
-    "SQL92 filter": "the broker filters by tag, and refuses other expressions",
     "POP": "the broker has no POP family (400, 401, 200050-200055)",
 }

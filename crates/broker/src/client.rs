@@ -9,7 +9,7 @@ use rocketwire_protocol::{
 
 use crate::{
     call::{Call, Disk, Plan, Stop, refuse},
-    filter::{Filter, is_tag_type},
+    filter::{Filter, FilterError, unsupported},
     groups::{Heartbeat, TooMany},
     shared::Shared,
     topics::{PERM_READ, PERM_WRITE, new_config},
@@ -142,22 +142,24 @@ pub(crate) fn unregister(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> 
 }
 
 /// Request 46.
-pub(crate) fn check_config(call: Call<'_>) -> Result<Plan, Stop> {
+pub(crate) fn check_config(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
     let Ok(request) = body::decode::<CheckClientRequestBody>(&call.command.body) else {
         return Ok(Plan::success());
     };
     let Some(subscription) = request.subscription_data else {
         return Ok(Plan::success());
     };
-    if !is_tag_type(Some(&subscription.expression_type)) {
-        let kind = &subscription.expression_type;
-        let remark = format!("The broker does not support consumer to filter message by {kind}");
-        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+    let kind = &*subscription.expression_type;
+    let failed = |remark: String| Err(refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark));
+    if kind == "SQL92" && !shared.options.enable_property_filter {
+        return Err(unsupported(kind).into());
     }
-    if Filter::parse(&subscription.sub_string).is_none() {
-        return Err(refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "subString split error"));
+    match Filter::compile(Some(kind), &subscription.sub_string) {
+        Ok(_) => Ok(Plan::success()),
+        Err(FilterError::Type(kind)) => Err(unsupported(&kind).into()),
+        Err(FilterError::Tags) => failed("subString split error".to_owned()),
+        Err(FilterError::Sql(error)) => failed(format!("Invalid MessageSelector. {error}")),
     }
-    Ok(Plan::success())
 }
 
 /// Request 38.

@@ -1,26 +1,55 @@
 //! Which messages of a queue a consumer wants (Java: `FilterAPI`, `ExpressionMessageFilter`; spec broker B.5).
 //!
 //! A queue entry knows a message's tag only by its hash: a match here may be a collision, and clients compare
-//! the tag's text again.
+//! the tag's text again. Of properties it knows nothing: an SQL92 filter has to see the message.
 
 use std::sync::Arc;
 
-use rocketwire_protocol::message::tags_code;
+use rocketwire_protocol::{
+    ResponseCode,
+    filter::{SqlError, SqlFilter},
+    message::{properties, property, tags_code},
+};
 
-/// A compiled TAG expression.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::call::Refused;
+
+/// A compiled expression.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Filter {
     /// `*`: every message.
     All,
     /// The hashes of the tags that are wanted.
     Tags(Arc<[i64]>),
+    /// A condition on the properties.
+    Sql(Arc<SqlFilter>),
+}
+
+/// Why there is no filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FilterError {
+    /// Another type of expressions than TAG and SQL92.
+    Type(String),
+    /// A TAG expression of separators only.
+    Tags,
+    /// Not an SQL92 expression.
+    Sql(SqlError),
 }
 
 impl Filter {
-    /// Compiles a TAG expression: absent, empty or `*` is everything, else tags between `||`.
-    ///
-    /// An expression of separators only is Java's `subString split error`; see [`Filter::parse`].
-    pub(crate) fn parse(expression: &str) -> Option<Filter> {
+    /// Compiles an expression of this type; none and empty are TAG (Java: `ExpressionType.isTagType`).
+    pub(crate) fn compile(kind: Option<&str>, expression: &str) -> Result<Filter, FilterError> {
+        match kind {
+            None | Some("" | "TAG") => Filter::parse(expression).ok_or(FilterError::Tags),
+            Some("SQL92") => match SqlFilter::compile(expression) {
+                Ok(filter) => Ok(Filter::Sql(Arc::new(filter))),
+                Err(error) => Err(FilterError::Sql(error)),
+            },
+            Some(other) => Err(FilterError::Type(other.to_owned())),
+        }
+    }
+
+    /// Compiles a TAG expression: empty or `*` is everything, else tags between `||`.
+    fn parse(expression: &str) -> Option<Filter> {
         if matches!(expression, "" | "*") {
             return Some(Filter::All);
         }
@@ -32,8 +61,16 @@ impl Filter {
     /// Whether a message with this hash of its tag may be wanted. Without a tag the hash is 0.
     pub(crate) fn accepts(&self, tags_code: i64) -> bool {
         match self {
-            Filter::All => true,
+            Filter::All | Filter::Sql(_) => true,
             Filter::Tags(codes) => codes.contains(&tags_code),
+        }
+    }
+
+    /// Whether a message with these properties is wanted, a tag's collision aside.
+    pub(crate) fn accepts_message(&self, text: &str) -> bool {
+        match self {
+            Filter::Sql(filter) => filter.matches(text),
+            _ => self.accepts(tags_code(properties::get(text, property::TAGS).unwrap_or_default())),
         }
     }
 
@@ -43,9 +80,10 @@ impl Filter {
     }
 }
 
-/// Whether an expression type is TAG; absent and empty are (Java: `ExpressionType.isTagType`).
-pub(crate) fn is_tag_type(expression_type: Option<&str>) -> bool {
-    matches!(expression_type, None | Some("" | "TAG"))
+/// The answer to who wants to filter in a way that is not offered (`enablePropertyFilter`).
+pub(crate) fn unsupported(kind: &str) -> Refused {
+    let remark = format!("The broker does not support consumer to filter message by {kind}");
+    Refused::new(ResponseCode::SYSTEM_ERROR, remark)
 }
 
 #[cfg(test)]
@@ -61,6 +99,9 @@ mod tests {
         assert!(filter.accepts(2_598_920));
         assert!(!filter.accepts(2_598_921));
         assert!(!filter.accepts(0), "a message without a tag");
+        assert!(
+            filter.accepts_message("TAGS\u{1}TagB\u{2}") && !filter.accepts_message("TAGS\u{1}TagC\u{2}")
+        );
     }
 
     #[test]
@@ -77,10 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn sql_is_not_a_tag_expression() {
-        assert!(is_tag_type(None));
-        assert!(is_tag_type(Some("TAG")));
-        assert!(is_tag_type(Some("")));
-        assert!(!is_tag_type(Some("SQL92")));
+    fn the_type_decides_what_an_expression_means() {
+        for tag in [None, Some(""), Some("TAG")] {
+            assert_eq!(Filter::compile(tag, "a"), Ok(Filter::tags("a")));
+        }
+        assert_eq!(Filter::compile(None, "||"), Err(FilterError::Tags));
+        let sql = Filter::compile(Some("SQL92"), "a = 1").unwrap();
+        assert!(
+            sql.accepts(0) && sql.accepts_message("a\u{1}1\u{2}") && !sql.accepts_message("a\u{1}2\u{2}")
+        );
+        assert!(matches!(Filter::compile(Some("SQL92"), "*"), Err(FilterError::Sql(_))));
+        assert_eq!(Filter::compile(Some("sql92"), "a"), Err(FilterError::Type("sql92".to_owned())));
     }
 }

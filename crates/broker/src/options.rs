@@ -44,6 +44,9 @@ pub struct BrokerOptions {
     pub max_query_messages: usize,
     /// Bytes of them at most; the newest message comes whatever its size. Default 4 MiB.
     pub max_query_bytes: usize,
+    /// Whether consumers may filter by SQL92 expressions on properties (`enablePropertyFilter`). Default true; Java's
+    /// is false. Off: code 1.
+    pub enable_property_filter: bool,
     /// Topics at most. Default 16,384. One with 8 queues takes about 1 KiB.
     pub max_topics: usize,
     /// Topics that may be created by sending to them. Default 4,096; a client with a bug in its topic names
@@ -98,6 +101,7 @@ impl Default for BrokerOptions {
             max_cold_reads: 1_024,
             max_query_messages: 64,
             max_query_bytes: 4 << 20,
+            enable_property_filter: true,
             max_topics: 16_384,
             max_auto_created_topics: 4_096,
             max_topic_queues: 4_096,

@@ -163,7 +163,7 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::QUERY_MESSAGE => query::by_key(shared, call, disk),
         RequestCode::HEART_BEAT => client::heartbeat(shared, call, disk),
         RequestCode::UNREGISTER_CLIENT => client::unregister(shared, call),
-        RequestCode::CHECK_CLIENT_CONFIG => client::check_config(call),
+        RequestCode::CHECK_CLIENT_CONFIG => client::check_config(shared, call),
         RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::members(shared, call),
         RequestCode::LOCK_BATCH_MQ => order::lock(shared, call),
         RequestCode::UNLOCK_BATCH_MQ => order::unlock(shared, call),

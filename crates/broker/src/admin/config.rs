@@ -25,7 +25,7 @@ pub(super) fn get(shared: &Shared) -> Result<Plan, Stop> {
         ("traceOn", options.trace_on.to_string()),
         ("traceTopicEnable", options.trace_topic.to_string()),
         ("maxMessageSize", options.max_message_size.to_string()),
-        ("enablePropertyFilter", "false".into()),
+        ("enablePropertyFilter", options.enable_property_filter.to_string()),
         ("timerWheelEnable", "true".into()),
         ("timerMaxDelaySec", "259200".into()),
         ("recallMessageEnable", options.recall_message.to_string()),

@@ -45,9 +45,9 @@ pub(super) fn entries(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Pla
         let outcome = shared.store.read(queue, index, limits, &mut |_| true).map_err(unreadable)?;
         for record in records(outcome.records).flatten() {
             let code = tags_code(properties::get(record.properties(), property::TAGS).unwrap_or_default());
-            let filter = subscription.as_ref().and_then(|subscription| subscription.filter.as_ref());
+            let filter = subscription.as_ref().and_then(|subscription| subscription.filter().ok());
             answer.queue_data.push(ConsumeQueueData {
-                eval: filter.is_none_or(|filter| filter.accepts(code)),
+                eval: filter.is_none_or(|filter| filter.accepts_message(record.properties())),
                 physic_offset: record.physical_offset(),
                 physic_size: i32::try_from(record.raw().len()).unwrap_or(i32::MAX),
                 tags_code: code,

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use rocketwire_protocol::{
     body::{ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel, SubscriptionData},
 };
 
-use crate::filter::{Filter, is_tag_type};
+use crate::filter::{Filter, FilterError};
 
 /// Producers and consumers by group. `C` is what reaches a client: its connection.
 #[derive(Debug)]
@@ -83,17 +83,21 @@ pub(crate) struct ConsumerGroup<C> {
 pub(crate) struct Subscription {
     /// As the client sent it.
     pub(crate) data: SubscriptionData,
-    /// Absent if the expression is not one of tags.
-    pub(crate) filter: Option<Filter>,
+    filter: OnceLock<Result<Filter, FilterError>>,
 }
 
 impl Subscription {
     fn new(data: SubscriptionData) -> Subscription {
-        // The expression's text decides, not the client's hashes of it: Go hashes other bytes than Java, and
-        // the C++ client sends zeros.
-        let filter =
-            is_tag_type(Some(&data.expression_type)).then(|| Filter::parse(&data.sub_string)).flatten();
-        Subscription { data, filter }
+        Subscription { data, filter: OnceLock::new() }
+    }
+
+    /// The expression, compiled when it is first needed.
+    ///
+    /// Its text decides, not the client's hashes of it: Go hashes other bytes than Java, and the C++ client sends
+    /// zeros.
+    pub(crate) fn filter(&self) -> Result<&Filter, &FilterError> {
+        let compile = || Filter::compile(Some(&self.data.expression_type), &self.data.sub_string);
+        self.filter.get_or_init(compile).as_ref()
     }
 }
 

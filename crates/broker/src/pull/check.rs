@@ -14,7 +14,8 @@ use rocketwire_store::QueueId;
 use super::{HeldPull, PullTask, read::moved};
 use crate::{
     call::{Call, Disk, FAQ, Plan, Stop, refuse},
-    filter::{Filter, is_tag_type},
+    filter::{Filter, FilterError, unsupported},
+    groups::Subscription,
     shared::Shared,
     topics::Topic,
 };
@@ -116,13 +117,34 @@ fn check_subscription(
     group: &SubscriptionGroupConfig,
 ) -> Result<Filter, Stop> {
     if header.sys_flag & SUBSCRIPTION != 0 {
-        check_tag_type(header.expression_type.as_deref())?;
-        let expression = header.subscription.as_deref().unwrap_or_default();
-        return Filter::parse(expression).ok_or_else(|| {
-            let remark = "parse the consumer's subscription failed";
-            refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
-        });
+        let kind = header.expression_type.as_deref();
+        check_offered(shared, kind)?;
+        let filter = Filter::compile(kind, header.subscription.as_deref().unwrap_or_default());
+        return filter.map_err(|error| unusable(&error, NOT_PARSED));
     }
+    let subscription = find_subscription(shared, header, group)?;
+    let is_older = subscription.data.sub_version < header.sub_version;
+    match subscription.filter() {
+        // Apache refuses whatever is newer than the heartbeat. Where everything is wanted there is nothing that the
+        // heartbeat could still change: serving it spares Java 5.3 clients up to 20 s of refusals after a rebalance.
+        Ok(Filter::All) => Ok(Filter::All),
+        _ if is_older => {
+            let remark = "the consumer's subscription not latest";
+            Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark))
+        }
+        filter => {
+            check_offered(shared, Some(&subscription.data.expression_type))?;
+            filter.cloned().map_err(|error| unusable(error, NO_FILTER_DATA))
+        }
+    }
+}
+
+/// What the group's heartbeat said of the topic.
+fn find_subscription(
+    shared: &Shared,
+    header: &PullMessageRequestHeader,
+    group: &SubscriptionGroupConfig,
+) -> Result<Arc<Subscription>, Stop> {
     let clients = shared.clients();
     let Some(consumers) = clients.consumer_group(&header.consumer_group) else {
         let remark = format!("the consumer's group info not exist{FAQ}");
@@ -137,27 +159,28 @@ fn check_subscription(
         let remark = format!("the consumer's subscription not exist{FAQ}");
         return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark));
     };
-    check_tag_type(Some(&subscription.data.expression_type))?;
-    let Some(filter) = &subscription.filter else {
-        return Err(refuse(
-            ResponseCode::SUBSCRIPTION_PARSE_FAILED,
-            "parse the consumer's subscription failed",
-        ));
-    };
-    // Apache refuses whatever is newer than the heartbeat. Where everything is wanted there is nothing that the
-    // heartbeat could still change: serving it spares Java 5.3 clients up to 20 s of refusals after a rebalance.
-    if subscription.data.sub_version < header.sub_version && *filter != Filter::All {
-        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
-    }
-    Ok(filter.clone())
+    Ok(Arc::clone(subscription))
 }
 
-/// Anything but tags is answered like Apache with `enablePropertyFilter=false`.
-fn check_tag_type(expression_type: Option<&str>) -> Result<(), Stop> {
-    if is_tag_type(expression_type) {
-        return Ok(());
+const NOT_PARSED: (ResponseCode, &str) =
+    (ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed");
+const NO_FILTER_DATA: (ResponseCode, &str) = (
+    ResponseCode::FILTER_DATA_NOT_EXIST,
+    "The broker's consumer filter data is not exist!Your expression may be wrong!",
+);
+
+/// The answer to an expression that cannot be used; that to a wrong SQL92 one depends on where it came from.
+fn unusable(error: &FilterError, of_sql: (ResponseCode, &str)) -> Stop {
+    match error {
+        FilterError::Type(kind) => unsupported(kind).into(),
+        FilterError::Tags => refuse(NOT_PARSED.0, NOT_PARSED.1),
+        FilterError::Sql(error) => refuse(of_sql.0, format!("{} {error}", of_sql.1)),
     }
-    let kind = expression_type.unwrap_or_default();
-    let remark = format!("The broker does not support consumer to filter message by {kind}");
-    Err(refuse(ResponseCode::SYSTEM_ERROR, remark))
+}
+
+fn check_offered(shared: &Shared, kind: Option<&str>) -> Result<(), Stop> {
+    match kind {
+        Some(kind @ "SQL92") if !shared.options.enable_property_filter => Err(unsupported(kind).into()),
+        _ => Ok(()),
+    }
 }

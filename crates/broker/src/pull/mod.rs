@@ -3,6 +3,7 @@
 mod check;
 mod park;
 mod read;
+mod select;
 
 pub(crate) use check::plan;
 pub(crate) use park::{

@@ -7,11 +7,12 @@ use std::{
 
 use rocketwire_protocol::{Command, ResponseCode};
 use rocketwire_remoting::Responder;
-use rocketwire_store::{Arrival, Events, QueueId};
+use rocketwire_store::{Arrival, Events, QueueId, ReadStatus};
 
-use super::PullTask;
+use super::{PullTask, read::moved};
 use crate::{
     call::{Disk, Refused, Stop},
+    filter::Filter,
     hold::Hold,
     shared::Shared,
     statistics::Statistics,
@@ -35,13 +36,21 @@ pub(crate) struct Held {
 
 /// Parks a pull until something arrives. If that happened since it was read, it is answered at once.
 pub(crate) fn park(shared: &Arc<Shared>, pull: HeldPull, responder: Responder) {
-    let queue = pull.task.queue;
+    let deadline = shared.now() + pull.timeout;
+    if park_until(shared, Held { task: pull.task, responder }, deadline, pull.answer) {
+        Statistics::add(&shared.statistics.pulls_held, 1);
+    }
+}
+
+/// Parks a pull, or gives this answer because too many are; whether it was parked.
+fn park_until(shared: &Arc<Shared>, held: Held, deadline: Duration, answer: Command) -> bool {
+    let queue = held.task.queue;
     let hold = Hold {
-        connection: responder.connection().id(),
-        offset: pull.task.offset,
-        deadline: shared.now() + pull.timeout,
-        filter: pull.task.filter.clone(),
-        token: Held { task: pull.task, responder },
+        connection: held.responder.connection().id(),
+        offset: held.task.offset,
+        deadline,
+        filter: held.task.filter.clone(),
+        token: held,
     };
     let connection = hold.token.responder.connection().clone();
     let refused = {
@@ -51,16 +60,19 @@ pub(crate) fn park(shared: &Arc<Shared>, pull: HeldPull, responder: Responder) {
         refused
     };
     if let Err(hold) = refused {
-        hold.token.responder.send(pull.answer);
-        return;
+        hold.token.responder.send(answer);
+        return false;
     }
-    Statistics::add(&shared.statistics.pulls_held, 1);
-    // Both may have happened before the hold was in the table, and nobody tells again.
+    // Each of these may have happened before the hold was in the table, and nobody tells again.
     let end = shared.store.bounds(queue).max;
-    answer_all(shared, take(shared, |holds| holds.grown(queue, end)));
+    wake(shared, take(shared, |holds| holds.grown(queue, end)));
     if !connection.is_open() {
         drop_connection(shared, connection.id());
     }
+    if shared.is_stopping() {
+        release_all(shared);
+    }
+    true
 }
 
 /// Wakes pulls when messages arrive; called from the store's thread.
@@ -90,11 +102,49 @@ impl Events for Wake {
             }
             woken
         });
-        answer_all(&shared, woken);
+        wake(&shared, woken);
     }
 
     fn poisoned(&self, error: &str) {
         tracing::error!("the store takes no more messages until the broker is restarted: {error}");
+    }
+}
+
+/// Answers parked pulls whose queue has grown. Whether one with an SQL92 filter wants what has come is seen elsewhere:
+/// this may be the store's writer.
+fn wake(shared: &Arc<Shared>, woken: Vec<Hold<Held>>) {
+    let (unsure, sure) = woken.into_iter().partition(|hold| matches!(hold.filter, Filter::Sql(_)));
+    answer_all(shared, sure);
+    for Hold { deadline, token, .. } in unsure {
+        let Some(slot) = shared.blocking.slot() else {
+            token.responder.send(too_many_reads().into());
+            continue;
+        };
+        let shared = Arc::clone(shared);
+        slot.run(move || look_again(&shared, token, deadline));
+    }
+}
+
+/// Answers a pull with an SQL92 filter if it wants something that has come, else parks it behind that.
+fn look_again(shared: &Arc<Shared>, mut held: Held, deadline: Duration) {
+    if let Some(response) = moved(shared, &held.task) {
+        return held.responder.send(response);
+    }
+    match held.task.look(shared, Disk::Allowed) {
+        Ok(outcome) => {
+            let is_nothing =
+                matches!(outcome.status, ReadStatus::NoMatchedMessage | ReadStatus::OffsetOverflowOne);
+            let (next, answer) = (outcome.next_offset, held.task.response(outcome));
+            if is_nothing && !shared.is_stopping() && shared.now() < deadline {
+                held.task.offset = next;
+                park_until(shared, held, deadline, answer);
+            } else {
+                held.task.count(shared, &answer);
+                held.responder.send(answer);
+            }
+        }
+        Err(Stop::Refused(refused)) => held.responder.send(refused.into()),
+        Err(Stop::NeedsDisk) => held.responder.send(too_many_reads().into()),
     }
 }
 

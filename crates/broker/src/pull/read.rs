@@ -6,6 +6,7 @@ use bytestring::ByteString;
 use rocketwire_protocol::{Command, ResponseCode, header::PullMessageResponseHeader};
 use rocketwire_store::{QueueId, ReadLimits, ReadOutcome, ReadStatus};
 
+use super::select;
 use crate::{
     call::{Disk, Stop, needs_disk, refuse},
     filter::Filter,
@@ -30,15 +31,26 @@ pub(crate) struct PullTask {
 impl PullTask {
     /// Reads the queue and makes the answer of it, whatever it is.
     pub(crate) fn read(&self, shared: &Shared, disk: Disk) -> Result<Command, Stop> {
+        self.look(shared, disk).map(|outcome| self.response(outcome))
+    }
+
+    /// What the queue has for it.
+    pub(super) fn look(&self, shared: &Shared, disk: Disk) -> Result<ReadOutcome, Stop> {
         let is_resident = shared.store.is_resident(self.queue, self.offset);
-        if !is_resident {
+        // What a client's expression costs is not for a connection's task, nor for the store's writer.
+        if !is_resident || matches!(self.filter, Filter::Sql(_)) {
             needs_disk(disk)?;
         }
         let wanted = usize::try_from(self.max_messages).unwrap_or(0).max(1);
         let limits = ReadLimits::for_pull(wanted, is_resident);
-        let mut accept = |tags_code| self.filter.accepts(tags_code);
-        let outcome = shared.store.read(self.queue, self.offset, limits, &mut accept);
-        outcome.map(|outcome| self.response(outcome)).map_err(|error| {
+        let outcome = match &self.filter {
+            Filter::Sql(filter) => select::read(&shared.store, self.queue, self.offset, limits, filter),
+            filter => {
+                let mut accept = |tags_code| filter.accepts(tags_code);
+                shared.store.read(self.queue, self.offset, limits, &mut accept)
+            }
+        };
+        outcome.map_err(|error| {
             let remark =
                 format!("queue {} of topic {} cannot be read: {error}", self.queue_id, self.topic.name());
             refuse(ResponseCode::SYSTEM_ERROR, remark)
@@ -71,7 +83,7 @@ impl PullTask {
         }
     }
 
-    fn response(&self, outcome: ReadOutcome) -> Command {
+    pub(super) fn response(&self, outcome: ReadOutcome) -> Command {
         let code = code_of(outcome.status, self.offset);
         let remark = ByteString::from_static(outcome.status.name());
         let header = self.header(outcome.next_offset, outcome.min_offset, outcome.max_offset);

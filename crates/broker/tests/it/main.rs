@@ -6,6 +6,7 @@ mod admin;
 mod bad_inputs;
 mod clock;
 mod delay;
+mod filter;
 mod full_disk;
 mod groups;
 mod offsets;

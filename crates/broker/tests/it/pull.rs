@@ -202,21 +202,6 @@ async fn a_pull_without_its_own_subscription_needs_the_heartbeats() {
 }
 
 #[tokio::test]
-async fn sql_is_answered_like_a_broker_without_it() {
-    let node = Node::start().await;
-    let client = node.client();
-    client.send("T", "x", "").await;
-    let mut header = pull_header("T", 0, 0);
-    header.sys_flag = 4;
-    header.subscription = Some("a > 1".into());
-    header.expression_type = Some("SQL92".into());
-    let response = client.call(Command::of(&header)).await;
-    assert_eq!(response.code, 1);
-    assert_eq!(response.remark.unwrap(), "The broker does not support consumer to filter message by SQL92");
-    node.stop().await;
-}
-
-#[tokio::test]
 async fn numbers_are_clamped_not_obeyed() {
     let node = Node::start().await;
     let client = node.client();
