@@ -26,6 +26,7 @@ use shuttle::{
 use tokio::io::{DuplexStream, duplex};
 
 use super::{Connection, Endpoint, Shared, run};
+use crate::sync::atomic::Ordering;
 use crate::{Answer, CloseCause, ConnectionOptions, Lane, Responder, Router, RpcError, processor_fn};
 
 const ECHO: RequestCode = RequestCode(9001);
@@ -116,7 +117,8 @@ fn echo_router() -> Router {
 /// A thread that answers requests which were parked, until it is told to end.
 struct Parked {
     park: mpsc::Sender<Option<(Bytes, Responder)>>,
-    answering: thread::JoinHandle<()>,
+    /// How many there were.
+    answering: thread::JoinHandle<usize>,
 }
 
 fn parking_router() -> (Router, Parked) {
@@ -128,9 +130,12 @@ fn parking_router() -> (Router, Parked) {
         Answer::Taken
     });
     let answering = thread::spawn(move || {
+        let mut count = 0;
         while let Some((body, responder)) = parked.recv().unwrap() {
             responder.send(Command::response(ResponseCode::SUCCESS).with_body(body));
+            count += 1;
         }
+        count
     });
     (Router::new().route(PARKED, processor, Lane::inline()), Parked { park, answering })
 }
@@ -252,6 +257,30 @@ fn a_close_ends_every_call() {
         join(calling);
         assert!(matches!(call(&pair.client, PARKED, "late"), Err(RpcError::Closed { .. })));
         pair.end_with(Some(parked));
+    });
+}
+
+/// A server that drains: what it took on is answered, what it did not take on was not handled.
+#[test]
+fn a_server_that_drains_answers_all_that_it_took_on() {
+    explore(|| {
+        let (router, parked) = parking_router();
+        let pair = Pair::new(ConnectionOptions { max_served: 2, ..options() }, router);
+        let calling: Vec<_> = ["one", "two", "three"]
+            .map(|body| {
+                let connection = pair.client.clone();
+                thread::spawn(move || usize::from(call(&connection, PARKED, body).is_ok()))
+            })
+            .into();
+        pair.server.shared().endpoint.draining.store(true, Ordering::SeqCst);
+        pair.server.shared().rouse();
+        let answered: usize = calling.into_iter().map(|thread| thread.join().unwrap()).sum();
+        // Nobody closes them: they end by themselves.
+        for task in pair.tasks {
+            block_on(task).unwrap();
+        }
+        parked.park.send(None).unwrap();
+        assert_eq!(parked.answering.join().unwrap(), answered);
     });
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Endpoint {
     pub(crate) listener: Option<Arc<dyn ConnectionListener>>,
     pub(crate) counters: Counters,
     pub(crate) shutting_down: AtomicBool,
+    /// No request is taken on any more, and connections close once those in work have ended.
+    pub(crate) draining: AtomicBool,
     /// Bytes that unfinished frames hold, of all connections.
     pub(crate) partial: AtomicUsize,
     pub(crate) complaints: Complaints,
@@ -51,6 +53,7 @@ impl Endpoint {
             listener,
             counters: Counters::default(),
             shutting_down: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             partial: AtomicUsize::new(0),
             complaints: Complaints::default(),
             next_id: AtomicU64::new(1),
@@ -322,10 +325,26 @@ impl Shared {
     }
 
     pub(crate) fn released(&self) {
-        if self.served.fetch_sub(1, Ordering::Relaxed) == self.options().max_served {
-            let sleeper = self.lock().sleeper.take();
-            wake(sleeper);
+        let served = self.served.fetch_sub(1, Ordering::Relaxed);
+        if served == self.options().max_served || served == 1 && self.is_draining() {
+            self.rouse();
         }
+    }
+
+    /// Wakes the task, to see what has changed.
+    pub(crate) fn rouse(&self) {
+        let sleeper = self.lock().sleeper.take();
+        wake(sleeper);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.endpoint.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server drains and everything that this connection took on is answered and written.
+    pub(crate) fn has_drained(&self, state: &State) -> bool {
+        let owes = self.served() > 0 && !planted("shutdown leaves answers owed");
+        self.is_draining() && !owes && state.pending() == 0
     }
 
     pub(crate) fn served(&self) -> usize {

@@ -13,10 +13,10 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rocketwire_protocol::{Command, frame};
+use rocketwire_protocol::{Command, Version, frame};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -34,6 +34,8 @@ const READS: usize = 2;
 const KEEP: usize = 256 << 10;
 /// Deadlines are kept to this tick.
 const TICK: Duration = Duration::from_millis(10);
+/// How long a peer that was answered may take to hang up.
+const LINGER: Duration = Duration::from_millis(200);
 /// When an idle connection gives its buffers back.
 const SHRINK: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         wakers: Vec::new(),
         first: true,
         held_back: false,
+        drained: false,
         partial: 0,
         quiet: true,
         looking: false,
@@ -93,8 +96,23 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         endpoint.emit(ConnectionEvent::Idle(connection.clone()));
     }
     shared.closed(&cause);
+    if task.drained {
+        Box::pin(linger(&mut task.io)).await;
+    }
     endpoint.emit(ConnectionEvent::Closed(connection, cause.clone()));
     cause
+}
+
+/// Says that nothing more comes, and lets the peer have it all: a socket that closes with unread bytes resets the
+/// connection, and what is still on its way is lost.
+async fn linger(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let mut few = vec![0; FEW];
+    let reading = async {
+        io.shutdown().await?;
+        while io.read(&mut few).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(LINGER, reading).await;
 }
 
 struct Task<'a, T> {
@@ -119,6 +137,8 @@ struct Task<'a, T> {
     first: bool,
     /// The socket was not looked at in this turn: too much is in work.
     held_back: bool,
+    /// Everything was answered before the end.
+    drained: bool,
     /// Bytes of an unfinished frame that the endpoint knows of.
     partial: usize,
     /// Neither side has said anything yet.
@@ -297,6 +317,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         self.handled += 1;
         let back = Return::of(&command);
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
+        // Not taken on: who understands it is told to go away, the others see the connection close.
+        if self.shared.is_draining() && !(shutting_down && command.version > Version::V5_3_1) {
+            return;
+        }
         let response = endpoint.router.dispatch(&self.connection, command, shutting_down, cx);
         if let Some(mut response) = response
             && (!back.oneway || planted("one-way request is answered"))
@@ -392,6 +416,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if state.has_retired() {
             return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
         }
+        if self.shared.has_drained(&state) {
+            self.drained = true;
+            return Err(CloseCause::Shutdown);
+        }
         drop(state);
         if pending > self.shared.options().max_pending {
             let stalled = self.stalled_since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -449,7 +477,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             // A responder wakes who sleeps, and was perhaps the last of them while this task was still awake.
             let may_read =
                 self.held_back && self.may_read() && !planted("lost wake: reading is not taken up again");
-            let last_look = more || may_read || state.closing.is_some() || state.has_retired();
+            let ends = state.closing.is_some() || state.has_retired() || self.shared.has_drained(&state);
+            let last_look = more || may_read || ends;
             if last_look && !planted("lost wake: no last look before sleeping") {
                 return Poll::Ready(Turn::Worked);
             }

@@ -196,9 +196,10 @@ impl Router {
     fn blocking_job(&self, route: &Route, mut request: Request) -> Box<dyn FnOnce(Turn) + Send> {
         let processor = route.processor.clone();
         let hooks = self.hooks.clone();
+        // From here on the connection knows that it owes an answer; a job that is refused gives it back.
+        let responder = Responder::new(Return::of(&request.command), request.connection.clone());
         Box::new(move |turn: Turn| {
             let original = request.command.clone();
-            let responder = Responder::new(Return::of(&original), request.connection.clone());
             if let Turn::TooLate { waited, behind } = turn {
                 responder.send(too_late(waited, behind));
                 return;

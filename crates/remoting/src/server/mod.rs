@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
     task::JoinHandle,
-    time::Instant,
+    time::timeout,
 };
 
 use crate::{
@@ -124,26 +124,24 @@ impl Server {
         }
     }
 
-    /// Stops listening, lets what is in work end for at most `grace`, and closes all connections.
+    /// Stops listening, takes no more requests on, lets those in work end for at most `grace`, and closes all
+    /// connections.
     ///
-    /// Parked requests that have no answer by then get none. Returns whether everything had ended by itself.
+    /// What was taken on is answered, and the answer is written, before its connection closes, unless the grace ends
+    /// first; what comes later is not handled. Parked requests that have no answer by the end of the grace get none.
+    /// Returns whether everything had ended by itself.
     /// Cancel safe: dropped half-way, it has stopped listening and nothing else.
     pub async fn shutdown(self, grace: Duration) -> bool {
         self.stop_accepting();
-        let deadline = Instant::now() + grace;
-        let quiet = loop {
-            let busy = self.inner.lock().connections.values().any(|c| c.shared().is_busy());
-            if !busy || Instant::now() >= deadline {
-                break !busy;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        for connection in self.connections() {
-            connection.shared().request_close(CloseCause::Shutdown);
-        }
-        // Their tasks only have to notice.
+        self.inner.endpoint.draining.store(true, Ordering::Relaxed);
+        self.connections().iter().for_each(|connection| connection.shared().rouse());
         let mut count = self.inner.count.subscribe();
-        let _ = tokio::time::timeout(Duration::from_secs(5), count.wait_for(|open| *open == 0)).await;
+        let drained = timeout(grace, count.wait_for(|open| *open == 0)).await.is_ok();
+        let left = self.connections();
+        let quiet = drained || !left.iter().any(|connection| connection.shared().is_busy());
+        left.iter().for_each(|connection| connection.shared().request_close(CloseCause::Shutdown));
+        // Their tasks only have to notice.
+        let _ = timeout(Duration::from_secs(5), count.wait_for(|open| *open == 0)).await;
         quiet
     }
 }

@@ -166,6 +166,54 @@ async fn shutdown_waits_for_what_is_in_work_and_then_closes_all() {
     assert_eq!(error.kind(), rocketwire_remoting::RpcErrorKind::Connect, "{error}");
 }
 
+/// Inline answers, answers that come later, and answers of threads, while the clients go on asking.
+#[tokio::test]
+async fn shutdown_under_load_loses_nothing_that_was_taken_on() {
+    for round in 0..10 {
+        let handled = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = handled.clone();
+        let now = processor_fn(move |request| {
+            count.fetch_add(1, SeqCst);
+            Command::response(ResponseCode::SUCCESS).with_body(request.command.body).into()
+        });
+        let count = handled.clone();
+        let later = processor_fn(move |_| {
+            count.fetch_add(1, SeqCst);
+            Answer::later(async {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                Command::response(ResponseCode::SUCCESS)
+            })
+        });
+        let router = Router::new()
+            .route(RequestCode(1), now.clone(), Lane::inline())
+            .route(RequestCode(2), later, Lane::inline())
+            .route(RequestCode(3), now, Lane::blocking("load", 2, 1000));
+        let server = serve(router).await;
+        let addr = server.local_addr().to_string();
+        let clients = [client(), client(), client()];
+        let asking: Vec<_> = (0..30)
+            .map(|n| {
+                let (client, addr) = (clients[n % 3].clone(), addr.clone());
+                tokio::spawn(async move {
+                    let mut answered = 0;
+                    let request = Command::request(RequestCode(1 + n as i32 % 3)).with_body(vec![1; n * 100]);
+                    while client.invoke(&addr, request.clone(), LONG).await.is_ok() {
+                        answered += 1;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        until(|| handled.load(SeqCst) > 200 + round * 50).await;
+        assert!(within(server.shutdown(LONG)).await);
+        let mut answered = 0;
+        for asking in asking {
+            answered += within(asking).await.unwrap();
+        }
+        assert_eq!(answered, handled.load(SeqCst), "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn shutdown_does_not_wait_for_parked_requests_beyond_its_grace() {
     let router = echo_router().route(
