@@ -15,6 +15,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&files)?;
     fs::write(files.join("toml"), b"port = 10911\nretention = \"7d\" # a week\nproxy_from = [\"10.0.0.0/8\"]\n")?;
     fs::write(files.join("conf"), b"# a broker\nbrokerName = b\\u0031\nstorePathRootDir: /data, \\\n  more\n")?;
+    let filters = root.join("corpus/filter");
+    fs::create_dir_all(&filters)?;
+    let expressions = [
+        "a > 5 AND b BETWEEN -1 AND 2.5 OR NOT (c IS NULL)\0a\x016\x02b\x010\x02",
+        "region IN ('hz', 'sh''x') AND name NOT STARTSWITH 'o' -- why\n OR a = b\0region\x01hz\x02name\x01x\x02",
+        "a CONTAINS 'x' = TRUE /* c */ AND b ENDSWITH '' OR c <> 5000000000 AND d IS NOT NULL\0a\x01x\x02",
+    ];
+    for (n, expression) in expressions.iter().enumerate() {
+        fs::write(filters.join(n.to_string()), expression)?;
+    }
     for entry in fs::read_dir(root.join("../crates/testkit/golden"))? {
         let path = entry?.path();
         let (Some(name), Some("hex")) = (path.file_stem(), path.extension().and_then(|ext| ext.to_str())) else {

@@ -6,9 +6,10 @@
 # From the environment:
 #   NAMESRV_JVM, BROKER_JVM   JVM options of each process (small heaps unless set)
 #   BROKER_CONF               more lines for the broker's configuration, e.g. $'flushDiskType=SYNC_FLUSH'
+#   NAMESRV_ADDR              start no name server: the broker registers at this one
 #   JAVA                      the java to run
 set -eu
-[ $# -eq 4 ] || { sed -n 2,9p "$0" >&2; exit 2; }
+[ $# -eq 4 ] || { sed -n 2,10p "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 version=$1 ns_port=$2 broker_port=$3
 mkdir -p "$4/conf"
@@ -38,7 +39,7 @@ brokerName=broker-a
 brokerId=0
 brokerIP1=127.0.0.1
 brokerIP2=127.0.0.1
-namesrvAddr=127.0.0.1:$ns_port
+namesrvAddr=${NAMESRV_ADDR:-127.0.0.1:$ns_port}
 listenPort=$broker_port
 haListenPort=$((broker_port + 1))
 bindAddress=127.0.0.1
@@ -86,8 +87,10 @@ await() { # KIND PORT PID NAME
 
 pid_of() { awk -v n="$1" '$1 == n {print $2}' "$data/pids"; }
 
-launch namesrv "$namesrv_jvm" org.apache.rocketmq.namesrv.NamesrvStartup "$data/conf/namesrv.conf"
-await ns "$ns_port" "$(pid_of namesrv)" namesrv
+if [ -z "${NAMESRV_ADDR:-}" ]; then
+  launch namesrv "$namesrv_jvm" org.apache.rocketmq.namesrv.NamesrvStartup "$data/conf/namesrv.conf"
+  await ns "$ns_port" "$(pid_of namesrv)" namesrv
+fi
 launch broker "$broker_jvm" org.apache.rocketmq.broker.BrokerStartup "$data/conf/broker.conf"
 # "The route is served" is not yet "a send is accepted".
 await route "$ns_port" "$(pid_of broker)" broker

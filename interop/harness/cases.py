@@ -331,6 +331,61 @@ def all_cases():
     return cases
 
 
+def on_both(producer, consumer, count):
+    """A topic that an operator creates on the whole cluster: both brokers take messages of it, and all are consumed."""
+    def try_it(run, topic):
+        brokers = {server.broker_name: server.broker for server in (run.server.ours, run.server.theirs)}
+        printed = mqadmin(run, JAVA5, "updateTopic", "-c", run.server.cluster, "-t", topic)
+        for broker in brokers.values():
+            if "create topic to %s success" % broker not in printed:
+                raise Failure("updateTopic: " + " ".join(printed.split())[:600])
+        exchange(producer, consumer, count)(run, topic)
+        status = mqadmin(run, JAVA4, "topicStatus", "-t", topic)
+        got = {name: sum(int(end) for end in re.findall(r"(?m)^%s\s+\d+\s+\d+\s+(\d+)" % re.escape(name), status)) for name in brokers}
+        if sum(got.values()) != count or not all(got.values()):
+            raise Failure("the brokers have %s of %d messages: %s" % (got, count, status[:600]))
+        return ", ".join("%s has %d" % pair for pair in sorted(got.items()))
+    return try_it
+
+
+def closed_for_writing(run, topic):
+    """wipeWritePerm at the name server, for each of the two brokers, and back; it outlives the broker's next registration."""
+    mqadmin(run, JAVA5, "updateTopic", "-c", run.server.cluster, "-t", topic)
+    for server in (run.server.ours, run.server.theirs):
+        name = server.broker_name
+        printed = mqadmin(run, JAVA5, "wipeWritePerm", "-b", name)
+        if not re.search(r"wipe write perm of broker\[%s\].*OK, [1-9]" % name, printed):
+            raise Failure("wipeWritePerm: " + " ".join(printed.split())[:400])
+        if perms(run, topic).get(name) != 4:
+            raise Failure("perms are %s" % perms(run, topic))
+    time.sleep(35)  # brokers register every 30 s
+    if set(perms(run, topic).values()) != {4}:
+        raise Failure("after 35 s perms are %s" % perms(run, topic))
+    for server in (run.server.ours, run.server.theirs):
+        mqadmin(run, JAVA5, "addWritePerm", "-b", server.broker_name)
+    if set(perms(run, topic).values()) != {6}:
+        raise Failure("at the end perms are %s" % perms(run, topic))
+    return ""
+
+
+def perms(run, topic):
+    route = mqadmin(run, JAVA5, "topicRoute", "-t", topic)
+    queues = re.findall(r'"brokerName":"([^"]+)",\s*"perm":(\d+)', route)
+    return {name: int(perm) for name, perm in queues}
+
+
+def cluster_cases():
+    """A cluster of our broker and Apache's; one case after the other, since permissions concern them all."""
+    cases = []
+    for producer, consumer in [("java5", "go"), ("go", "java4b"), ("own", "cpp")]:
+        cases.append(Case("Cluster", "1000 messages over two brokers", "%s to %s" % (producer, consumer),
+                          on_both(producer, consumer, 1000), seconds=15, chain="cluster"))
+    for words, expected in [("clusterList", r"{cluster}.*broker-a.*{cluster}.*broker-b"), ("topicList", r"(^|\s){topic}(\s|$)")]:
+        cases.append(Case("Cluster", "mqadmin 5.3.3 " + words, "mqadmin", admin("cluster", words, expected), chain="cluster"))
+    cases.append(Case("Cluster", "wipeWritePerm and addWritePerm", "mqadmin", closed_for_writing, seconds=60, chain="cluster"))
+    return cases
+
+
 def our_cases():
     """Our command line against whatever server it is."""
     cases = []

@@ -30,13 +30,14 @@ use crate::{
     groups::{Clients, Groups},
     hold::Holds,
     locks::Locks,
+    meters::Meters,
     offsets::Offsets,
     periodic,
-    processor::{BrokerProcessor, CODES, Writing},
+    processor::{BrokerProcessor, CODES, CUT_BATCH_ACK, CUT_POP_CODES, Writing},
     pull::{self, Wake},
     send::Stored,
     shared::{Shared, TopicOrigin, lock},
-    statistics::{History, Statistics},
+    statistics::{History, Mornings, Statistics},
     tables::Tables,
     timer::Wheel,
     topics::{TopicLimits, Topics, system_topics},
@@ -140,7 +141,8 @@ impl Broker {
     fn codes(&self, writing: Writing) -> Vec<(RequestCode, Arc<dyn Processor>)> {
         let processor: Arc<dyn Processor> =
             Arc::new(BrokerProcessor { shared: self.shared.clone(), writing });
-        CODES.iter().map(|code| (*code, Arc::clone(&processor))).collect()
+        let cut = CUT_POP_CODES.chain([CUT_BATCH_ACK]).map(RequestCode);
+        CODES.iter().copied().chain(cut).map(|code| (code, Arc::clone(&processor))).collect()
     }
 
     /// To be called for each connection that closed: its parked pulls are dropped, and it leaves its groups.
@@ -292,6 +294,8 @@ fn restore(
         timers: Mutex::new(timers),
         statistics: Statistics::default(),
         history: Mutex::new(History::default()),
+        meters: Mutex::new(Meters::default()),
+        mornings: Mutex::new(Mornings::default()),
         blocking: Blocking::new(options.max_cold_reads),
         stopping: AtomicBool::new(false),
         turn: AtomicU32::new(0),

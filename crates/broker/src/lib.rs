@@ -15,8 +15,9 @@
 //! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
 //! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
-//! | `admin`, `relay`, `statistics` | for operators |
-//! | `tables`, `periodic`, `blocking` | what is saved, what the clock drives, and where the disk is waited for |
+//! | `admin`, `relay`, `statistics`, `meters` | for operators |
+//! | [`import`] | the folder of Apache's broker, taken over |
+//! | `tables`, `periodic`, `blocking`, `overload` | what is saved, what the clock drives, and where the disk is waited for |
 
 mod admin;
 mod back;
@@ -29,11 +30,14 @@ mod delay;
 mod filter;
 mod groups;
 mod hold;
+pub mod import;
 mod locks;
+mod meters;
 mod offset;
 mod offsets;
 mod options;
 mod order;
+mod overload;
 mod periodic;
 mod planted;
 mod processor;

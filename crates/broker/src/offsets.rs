@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use crate::planted::planted;
+use crate::{meters::Amount, planted::planted};
 
 /// Offsets of all groups, and resets that an operator ordered and no client has seen yet.
 #[derive(Debug, Default)]
 pub(crate) struct Offsets {
     committed: HashMap<Key, BTreeMap<i32, i64>>,
-    pulled: HashMap<Key, BTreeMap<i32, i64>>,
+    pulled: HashMap<Key, Pulled>,
     pending_resets: HashMap<Key, BTreeMap<i32, i64>>,
     changes: u64,
 }
@@ -27,6 +27,18 @@ impl Key {
     fn new(group: &ByteString, topic: &ByteString) -> Key {
         Key { group: group.clone(), topic: topic.clone() }
     }
+
+    /// As Java writes it.
+    fn java(&self) -> ByteString {
+        format!("{}@{}", self.topic, self.group).into()
+    }
+}
+
+/// What a group was served with since the start.
+#[derive(Debug, Default)]
+struct Pulled {
+    next: BTreeMap<i32, i64>,
+    amount: Amount,
 }
 
 /// What became of a commit.
@@ -67,14 +79,59 @@ impl Offsets {
         self.committed.get(&Key::new(group, topic))?.get(&queue_id).copied()
     }
 
-    /// Notes up to where the group has been served; for statistics only, and not kept over a restart.
-    pub(crate) fn pulled(&mut self, group: &ByteString, topic: &ByteString, queue_id: i32, next: i64) {
-        self.pulled.entry(Key::new(group, topic)).or_default().insert(queue_id, next);
+    /// Notes with what and up to where the group has been served; for statistics only, and not kept over a restart.
+    pub(crate) fn pulled(
+        &mut self,
+        group: &ByteString,
+        topic: &ByteString,
+        queue_id: i32,
+        next: i64,
+        amount: Amount,
+    ) {
+        let pulled = self.pulled.entry(Key::new(group, topic)).or_default();
+        pulled.next.insert(queue_id, next);
+        pulled.amount.messages += amount.messages;
+        pulled.amount.bytes += amount.bytes;
+    }
+
+    /// What the group was served with.
+    pub(crate) fn got(&self, group: &ByteString, topic: &ByteString) -> Amount {
+        self.pulled.get(&Key::new(group, topic)).map(|pulled| pulled.amount).unwrap_or_default()
+    }
+
+    /// What each group was served with, by Java's key `topic@group`.
+    pub(crate) fn all_got(&self) -> impl Iterator<Item = (ByteString, Amount)> {
+        self.pulled.iter().map(|(key, pulled)| (key.java(), pulled.amount))
+    }
+
+    /// The least offset that a group has in each queue of a topic; some groups are left out, and offsets below `min`.
+    pub(crate) fn least(
+        &self,
+        topic: &str,
+        without: &[&str],
+        min: impl Fn(i32) -> i64,
+    ) -> BTreeMap<i32, i64> {
+        let mut least = BTreeMap::new();
+        let is_meant = |key: &&Key| key.topic == *topic && !without.contains(&&*key.group);
+        for key in self.committed.keys().filter(is_meant) {
+            for (queue_id, offset) in self.committed.get(key).into_iter().flatten() {
+                if *offset >= min(*queue_id) {
+                    let known = least.entry(*queue_id).or_insert(*offset);
+                    *known = (*offset).min(*known);
+                }
+            }
+        }
+        least
+    }
+
+    /// All offsets of a group in a topic.
+    pub(crate) fn queues_of(&self, group: &ByteString, topic: &ByteString) -> BTreeMap<i32, i64> {
+        self.committed.get(&Key::new(group, topic)).cloned().unwrap_or_default()
     }
 
     /// Where the group was served up to.
     pub(crate) fn pull_offset(&self, group: &ByteString, topic: &ByteString, queue_id: i32) -> Option<i64> {
-        self.pulled.get(&Key::new(group, topic))?.get(&queue_id).copied()
+        self.pulled.get(&Key::new(group, topic))?.next.get(&queue_id).copied()
     }
 
     /// Moves the group to `offset`: at once for who asks for its offset, and by its next pull for who runs.
@@ -106,8 +163,7 @@ impl Offsets {
 
     /// Everything, by Java's key `topic@group`.
     pub(crate) fn all(&self) -> BTreeMap<ByteString, BTreeMap<i32, i64>> {
-        let key = |key: &Key| ByteString::from(format!("{}@{}", key.topic, key.group));
-        self.committed.iter().map(|(at, queues)| (key(at), queues.clone())).collect()
+        self.committed.iter().map(|(key, queues)| (key.java(), queues.clone())).collect()
     }
 
     /// The topics in which a group has offsets, sorted.
@@ -212,6 +268,16 @@ pub(crate) struct OffsetSnapshot {
     pending_resets: Vec<OffsetRow>,
 }
 
+impl OffsetSnapshot {
+    /// Group, topic, and the offset of each queue.
+    pub(crate) fn of(
+        committed: impl Iterator<Item = (String, String, BTreeMap<i32, i64>)>,
+    ) -> OffsetSnapshot {
+        let row = |(group, topic, queues)| OffsetRow { group, topic, queues };
+        OffsetSnapshot { committed: committed.map(row).collect(), pending_resets: Vec::new() }
+    }
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct OffsetRow {
     group: String,
@@ -285,7 +351,7 @@ mod tests {
         offsets.commit(&g, &t, 0, 5);
         let changes = offsets.changes();
         offsets.commit(&g, &t, 0, 5);
-        offsets.pulled(&g, &t, 0, 9);
+        offsets.pulled(&g, &t, 0, 9, Amount { messages: 2, bytes: 200 });
         offsets.commit(&g, &t, 0, -1);
         assert_eq!(offsets.changes(), changes);
         offsets.commit(&g, &t, 0, 6);

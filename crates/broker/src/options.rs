@@ -64,6 +64,9 @@ pub struct BrokerOptions {
     pub max_locks: usize,
     /// Half messages without a verdict. Default 100,000; beyond: SYSTEM_BUSY.
     pub max_pending_transactions: usize,
+    /// Whether replies are stored in the reply topic, after they went to who waits for them
+    /// (`storeReplyMessageEnable`). Default true.
+    pub store_replies: bool,
     /// Timer messages that wait at once (compare `timerCongestNumEachSlot`). Default 1,000,000, of some 40 bytes
     /// of memory each; beyond: SYSTEM_ERROR, with Java's text of a timer under flow control.
     pub max_timers: usize,
@@ -110,6 +113,7 @@ impl Default for BrokerOptions {
             max_heartbeat_subscriptions: 8_192,
             max_locks: 1_000_000,
             max_pending_transactions: 100_000,
+            store_replies: true,
             max_timers: 1_000_000,
             recall_message: false,
             transaction_timeout: Duration::from_secs(6),

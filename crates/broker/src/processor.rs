@@ -8,7 +8,9 @@ use rocketwire_remoting::{Answer, Processor, Request, Responder};
 use crate::{
     admin, back,
     call::{Call, Disk, Plan, Refused, Stop},
-    client, offset, order, pull, query, relay, reply, send,
+    client, offset, order,
+    overload::{wait_limit, waited_too_long},
+    pull, query, relay, reply, send,
     shared::Shared,
     timer, transaction,
 };
@@ -29,7 +31,7 @@ pub(crate) enum Writing {
 }
 
 /// What the broker serves.
-pub(crate) const CODES: [RequestCode; 59] = [
+pub(crate) const CODES: &[RequestCode] = &[
     RequestCode::SEND_MESSAGE,
     RequestCode::SEND_MESSAGE_V2,
     RequestCode::SEND_BATCH_MESSAGE,
@@ -66,6 +68,7 @@ pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::DELETE_SUBSCRIPTIONGROUP,
     RequestCode::GET_ALL_CONSUMER_OFFSET,
     RequestCode::GET_ALL_DELAY_OFFSET,
+    RequestCode::GET_BROKER_HA_STATUS,
     RequestCode::GET_BROKER_CONFIG,
     RequestCode::UPDATE_BROKER_CONFIG,
     RequestCode::GET_BROKER_RUNTIME_INFO,
@@ -80,6 +83,9 @@ pub(crate) const CODES: [RequestCode; 59] = [
     RequestCode::QUERY_CONSUME_TIME_SPAN,
     RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER,
     RequestCode::CLONE_GROUP_OFFSET,
+    RequestCode::QUERY_CORRECTION_OFFSET,
+    RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN,
+    RequestCode::VIEW_BROKER_STATS_DATA,
     RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE,
     RequestCode::CLEAN_UNUSED_TOPIC,
     RequestCode::DELETE_EXPIRED_COMMITLOG,
@@ -119,7 +125,14 @@ fn from_disk(shared: &Arc<Shared>, command: Command, responder: Responder) {
         return;
     };
     let shared = Arc::clone(shared);
+    let since = shared.now();
     slot.run(move || {
+        let waited = shared.now().saturating_sub(since);
+        if waited > wait_limit(command.request_code()) {
+            let refused = waited_too_long(waited, shared.blocking.running());
+            responder.send(refusal(&shared, &command, refused));
+            return;
+        }
         let connection = responder.connection().clone();
         let call = Call { command: &command, connection: &connection };
         match plan(&shared, call, Disk::Allowed) {
@@ -142,6 +155,16 @@ fn execute(shared: &Arc<Shared>, plan: Plan, command: Command, responder: Respon
 
 fn refusal(shared: &Shared, command: &Command, refused: Refused) -> Command {
     if send::is_send(command.request_code()) { send::refusal(shared, refused) } else { refused.into() }
+}
+
+/// The codes of the POP family as they arrive in a binary header, which has 16 bits for them.
+pub(crate) const CUT_POP_CODES: std::ops::RangeInclusive<i32> = 3442..=3448;
+pub(crate) const CUT_BATCH_ACK: i32 = 3543;
+const CUT_OFF: i32 = 3 << 16;
+
+/// What a code of the POP family was before it was cut.
+fn whole_pop_code(code: RequestCode) -> Option<i32> {
+    (CUT_POP_CODES.contains(&code.0) || code.0 == CUT_BATCH_ACK).then_some(code.0 + CUT_OFF)
 }
 
 fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
@@ -175,7 +198,14 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(shared, call, disk),
         RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(shared, call),
         code => admin::plan(shared, call, disk).unwrap_or_else(|| {
-            let remark = format!(" request type {} not supported", code.0);
+            let remark = match whole_pop_code(code) {
+                Some(whole) => format!(
+                    " request type {whole} not supported: this broker has no POP (the binary header has cut the \
+                     code to {}); consume by pull, as with clientRebalance=true",
+                    code.0
+                ),
+                None => format!(" request type {} not supported", code.0),
+            };
             Err(Refused::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark).into())
         }),
     }

@@ -26,11 +26,12 @@ use crate::{
     groups::{Changed, Clients, Groups},
     hold::Holds,
     locks::Locks,
+    meters::{Amount, Measured, Meters},
     offsets::Offsets,
     planted::planted,
     pull::Held,
     send::Stored,
-    statistics::{History, Statistics},
+    statistics::{History, Mornings, Statistics},
     tables::Tables,
     timer::Wheel,
     topics::{Topic, Topics},
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) timers: Mutex<Wheel>,
     pub(crate) statistics: Statistics,
     pub(crate) history: Mutex<History>,
+    pub(crate) meters: Mutex<Meters>,
+    pub(crate) mornings: Mutex<Mornings>,
     pub(crate) ids: UniqIdGenerator,
     pub(crate) tables: Tables,
     pub(crate) blocking: Blocking,
@@ -114,6 +117,42 @@ impl Shared {
         lock(&self.history)
     }
 
+    pub(crate) fn meters(&self) -> MutexGuard<'_, Meters> {
+        lock(&self.meters)
+    }
+
+    pub(crate) fn mornings(&self) -> MutexGuard<'_, Mornings> {
+        lock(&self.mornings)
+    }
+
+    /// What was stored in a topic since the start.
+    pub(crate) fn put_into(&self, topic: &str) -> Amount {
+        self.topic(topic).map(|topic| topic.puts.amount()).unwrap_or_default()
+    }
+
+    /// What was sent to consumers since the start; the key is `topic@group`.
+    pub(crate) fn got_by(&self, key: &str) -> Amount {
+        let (topic, group) = key.split_once('@').unwrap_or_default();
+        self.offsets().got(&group.into(), &topic.into())
+    }
+
+    /// Notes all counters, for the numbers that tools show. To be called every ten seconds.
+    pub(crate) fn note_counters(&self) {
+        let (now_ms, reading) = (self.now_ms(), self.statistics.reading());
+        self.history().note(now_ms, reading);
+        self.mornings().note(now_ms, reading);
+        let mut amounts: Vec<(Measured, Amount)> = self
+            .topics()
+            .iter()
+            .map(|topic| (Measured::Topic(topic.name().clone()), topic.puts.amount()))
+            .filter(|(_, amount)| amount.messages > 0)
+            .collect();
+        amounts.extend(self.offsets().all_got().map(|(key, amount)| (Measured::Group(key), amount)));
+        amounts.push((Measured::BrokerIn, self.statistics.amount_in()));
+        amounts.push((Measured::BrokerOut, self.statistics.amount_out()));
+        self.meters().note(now_ms, amounts.into_iter());
+    }
+
     /// Milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.wall_ms()
@@ -170,22 +209,28 @@ impl Shared {
     ) -> Result<Arc<Topic<QueueId>>, Stop> {
         needs_disk(disk)?;
         let name = config.topic_name.clone();
-        let before = self.topic(&name);
-        let queue = |topic: &str, id: u32| self.store.queue(topic, id);
-        let topic = match origin {
-            TopicOrigin::Sender => self.topics_mut().auto_create(config, self.now_ms(), queue)?,
-            TopicOrigin::Broker | TopicOrigin::Operator => {
-                self.topics_mut().update(config, self.now_ms(), queue)?
+        let topic = self.tables.change_topics(|file| {
+            if origin != TopicOrigin::Operator
+                && let Some(topic) = self.topic(&name)
+            {
+                // Another request was faster.
+                return Ok(topic);
             }
-        };
-        if let Err(error) = self.tables.save_topics(self) {
-            match before {
-                Some(before) => drop(self.topics_mut().update(before.config.clone(), self.now_ms(), queue)),
-                None => drop(self.topics_mut().remove(&name, self.now_ms())),
-            }
-            let remark = format!("topic {name} was not created, because it cannot be saved: {error}");
-            return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
-        }
+            let queue = |topic: &str, id: u32| self.store.queue(topic, id);
+            let is_sender = origin == TopicOrigin::Sender;
+            let (prepared, snapshot) = {
+                let topics = self.topics();
+                let prepared = topics.prepare(config, is_sender, self.now_ms(), queue)?;
+                let snapshot = topics.snapshot_with(&prepared);
+                (prepared, snapshot)
+            };
+            // Nobody may send to a topic that a crash would take back.
+            file.save(snapshot).map_err(|error| {
+                let remark = format!("topic {name} was not created, because it cannot be saved: {error}");
+                refuse(ResponseCode::SYSTEM_ERROR, remark)
+            })?;
+            Ok::<_, Stop>(self.topics_mut().publish(prepared))
+        })?;
         self.listener.topic_changed(&topic.config);
         Ok(topic)
     }

@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use crate::meters::Amount;
+
 /// What the broker has done since it started.
 #[derive(Debug, Default)]
 pub(crate) struct Statistics {
@@ -46,6 +48,16 @@ impl Statistics {
         counter.load(Ordering::Relaxed)
     }
 
+    /// Messages that came in.
+    pub(crate) fn amount_in(&self) -> Amount {
+        Amount { messages: Self::value(&self.messages_in), bytes: Self::value(&self.bytes_in) }
+    }
+
+    /// Messages that went out.
+    pub(crate) fn amount_out(&self) -> Amount {
+        Amount { messages: Self::value(&self.messages_out), bytes: Self::value(&self.bytes_out) }
+    }
+
     /// The values now.
     pub(crate) fn reading(&self) -> Reading {
         Reading {
@@ -53,6 +65,31 @@ impl Statistics {
             messages_out: Self::value(&self.messages_out),
             pulls_found: Self::value(&self.pulls_found),
             pulls_missed: Self::value(&self.pulls_missed),
+        }
+    }
+}
+
+/// Totals at midnight (UTC; Java: `msgPutTotalTodayMorning` and its like), as far as the broker was up then.
+#[derive(Debug, Default)]
+pub(crate) struct Mornings {
+    day: i64,
+    /// Messages in and out until this day began.
+    pub(crate) today: (u64, u64),
+    /// And until the day before began.
+    pub(crate) yesterday: (u64, u64),
+}
+
+impl Mornings {
+    /// Notes the totals; to be called more often than once a day.
+    pub(crate) fn note(&mut self, now_ms: i64, reading: Reading) {
+        let day = now_ms.div_euclid(24 * 3600 * 1000);
+        if self.day == 0 {
+            self.day = day;
+        }
+        if day > self.day {
+            self.day = day;
+            self.yesterday = self.today;
+            self.today = (reading.messages_in, reading.messages_out);
         }
     }
 }
@@ -97,6 +134,20 @@ mod tests {
             history.note(second * 1_000, reading(second as u64 * 100));
         }
         assert_eq!(history.rates(60_000, reading(15_000), |r| r.messages_in), "1000 250 250");
+    }
+
+    #[test]
+    fn a_new_day_begins_with_the_total_so_far() {
+        const DAY: i64 = 24 * 3600 * 1000;
+        let mut mornings = Mornings::default();
+        let reading = |n| Reading { messages_in: n, messages_out: n / 2, ..Reading::default() };
+        mornings.note(DAY * 5 + 1, reading(10));
+        assert_eq!((mornings.today, mornings.yesterday), ((0, 0), (0, 0)));
+        mornings.note(DAY * 6, reading(100));
+        mornings.note(DAY * 6 + 7, reading(150));
+        assert_eq!((mornings.today, mornings.yesterday), ((100, 50), (0, 0)));
+        mornings.note(DAY * 7, reading(200));
+        assert_eq!((mornings.today, mornings.yesterday), ((200, 100), (100, 50)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The small tables on disk: topics, groups, offsets, delays, timers, transactions.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use rocketwire_store::{Table, TableError};
 use serde::{Serialize, de::DeserializeOwned};
@@ -51,6 +51,11 @@ impl Tables {
     /// Saves topics now.
     pub(crate) fn save_topics(&self, shared: &Shared) -> Result<(), TableError> {
         lock(&self.topics).write(None, || shared.topics().snapshot())
+    }
+
+    /// Lets `change` save topics as they are going to be; no other save of topics comes in between.
+    pub(crate) fn change_topics<T>(&self, change: impl FnOnce(&mut TopicsFile<'_>) -> T) -> T {
+        change(&mut TopicsFile(lock(&self.topics)))
     }
 
     /// Saves groups now.
@@ -120,6 +125,16 @@ impl Tables {
     /// Transactions as they were saved last.
     pub(crate) fn load_transactions(&self) -> Result<TransactionSnapshot, BrokerError> {
         lock(&self.transactions).load("transactions")
+    }
+}
+
+/// The file of topics, for who changes them.
+pub(crate) struct TopicsFile<'a>(MutexGuard<'a, Saved>);
+
+impl TopicsFile<'_> {
+    /// Saves these topics.
+    pub(crate) fn save(&mut self, topics: TopicSnapshot) -> Result<(), TableError> {
+        self.0.write(None, || topics)
     }
 }
 

@@ -16,7 +16,7 @@ use rocketwire_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::call::owned;
+use crate::{call::owned, meters::Meter};
 
 /// Messages may be read.
 pub(crate) const PERM_READ: i32 = 4;
@@ -32,6 +32,8 @@ const UNIT_SUB_FLAG: i32 = 2;
 pub(crate) struct Topic<Q> {
     /// Its settings.
     pub(crate) config: TopicConfig,
+    /// What was stored in it since the start.
+    pub(crate) puts: Arc<Meter>,
     /// The store's queues by number, enough for reading and writing.
     queues: Vec<Q>,
 }
@@ -77,6 +79,14 @@ pub(crate) struct Topics<Q> {
     limits: TopicLimits,
 }
 
+/// A topic that is not in the table yet.
+#[derive(Debug)]
+pub(crate) struct Prepared<Q> {
+    topic: Arc<Topic<Q>>,
+    version: DataVersion,
+    auto_created: usize,
+}
+
 /// Bounds of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicLimits {
@@ -120,6 +130,13 @@ pub(crate) struct TopicSnapshot {
     auto_created: usize,
 }
 
+impl TopicSnapshot {
+    /// These topics, all of them made by operators.
+    pub(crate) fn of(topics: Vec<TopicConfig>) -> TopicSnapshot {
+        TopicSnapshot { topics, ..TopicSnapshot::default() }
+    }
+}
+
 impl<Q: Copy> Topics<Q> {
     /// An empty table.
     pub(crate) fn new(limits: TopicLimits) -> Self {
@@ -160,34 +177,52 @@ impl<Q: Copy> Topics<Q> {
         }
     }
 
-    /// Creates a topic, or replaces its settings. `queue` names a queue of the store.
+    /// How the table would be with a new topic, or another one's settings replaced; nobody sees it until it is
+    /// [`publish`](Self::publish)ed. `queue` names a queue of the store.
+    pub(crate) fn prepare(
+        &self,
+        config: TopicConfig,
+        is_auto_created: bool,
+        now_ms: i64,
+        queue: impl Fn(&str, u32) -> Q,
+    ) -> Result<Prepared<Q>, TopicError> {
+        self.check(&config)?;
+        let puts = self.table.get(&config.topic_name).map(|topic| Arc::clone(&topic.puts));
+        let topic = Arc::new(open(config, puts.unwrap_or_default(), queue));
+        let mut version = self.version.clone();
+        bump(&mut version, now_ms);
+        Ok(Prepared { topic, version, auto_created: self.auto_created + usize::from(is_auto_created) })
+    }
+
+    /// What is kept over a restart, with a topic that nobody sees yet.
+    pub(crate) fn snapshot_with(&self, prepared: &Prepared<Q>) -> TopicSnapshot {
+        let mut topics = self.all();
+        topics.insert(prepared.topic.name().clone(), prepared.topic.config.clone());
+        TopicSnapshot {
+            topics: topics.into_values().collect(),
+            version: prepared.version.clone(),
+            auto_created: prepared.auto_created,
+        }
+    }
+
+    /// Shows a prepared topic to everybody. The table must not have changed since.
+    pub(crate) fn publish(&mut self, prepared: Prepared<Q>) -> Arc<Topic<Q>> {
+        let Prepared { topic, version, auto_created } = prepared;
+        self.table.insert(topic.name().clone(), Arc::clone(&topic));
+        self.version = version;
+        self.auto_created = auto_created;
+        topic
+    }
+
+    /// Creates a topic, or replaces its settings.
     pub(crate) fn update(
         &mut self,
         config: TopicConfig,
         now_ms: i64,
         queue: impl Fn(&str, u32) -> Q,
     ) -> Result<Arc<Topic<Q>>, TopicError> {
-        self.check(&config)?;
-        let topic = Arc::new(open(config, queue));
-        self.table.insert(topic.name().clone(), Arc::clone(&topic));
-        bump(&mut self.version, now_ms);
-        Ok(topic)
-    }
-
-    /// Like [`Topics::update`] for a topic that a send created.
-    pub(crate) fn auto_create(
-        &mut self,
-        config: TopicConfig,
-        now_ms: i64,
-        queue: impl Fn(&str, u32) -> Q,
-    ) -> Result<Arc<Topic<Q>>, TopicError> {
-        if let Some(topic) = self.find(&config.topic_name) {
-            // Another sender was faster.
-            return Ok(topic);
-        }
-        let topic = self.update(config, now_ms, queue)?;
-        self.auto_created += 1;
-        Ok(topic)
+        let prepared = self.prepare(config, false, now_ms, queue)?;
+        Ok(self.publish(prepared))
     }
 
     /// Forgets a topic.
@@ -230,7 +265,7 @@ impl<Q: Copy> Topics<Q> {
     pub(crate) fn restore(&mut self, snapshot: TopicSnapshot, queue: impl Fn(&str, u32) -> Q) {
         for config in snapshot.topics {
             if self.check(&config).is_ok() {
-                let topic = open(config, &queue);
+                let topic = open(config, Arc::default(), &queue);
                 self.table.insert(topic.name().clone(), Arc::new(topic));
             }
         }
@@ -256,11 +291,11 @@ impl<Q: Copy> Topics<Q> {
     }
 }
 
-fn open<Q>(mut config: TopicConfig, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
+fn open<Q>(mut config: TopicConfig, puts: Arc<Meter>, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
     config.topic_name = owned(&config.topic_name);
     let count = config.read_queue_nums.max(config.write_queue_nums);
     let queues = (0..u32::try_from(count).unwrap_or(0)).map(|id| queue(&config.topic_name, id)).collect();
-    Topic { config, queues }
+    Topic { config, puts, queues }
 }
 
 /// Counts a change (Java: `DataVersion.nextVersion`).
@@ -327,6 +362,11 @@ mod tests {
         topics
     }
 
+    fn auto_create(topics: &mut Topics<u32>, config: TopicConfig) {
+        let prepared = topics.prepare(config, true, 1, queue).unwrap();
+        topics.publish(prepared);
+    }
+
     fn template(default_topic: &str, queue_nums: i32) -> Template<'_> {
         Template { default_topic, queue_nums, unit_mode: false }
     }
@@ -360,9 +400,23 @@ mod tests {
         for round in 0..3 {
             let name = format!("T{round}").into();
             let config = topics.templated(&name, template(TBW102, 4)).unwrap();
-            topics.auto_create(config, 1, queue).unwrap();
+            auto_create(&mut topics, config);
             topics.remove(&name, 1).unwrap();
         }
+    }
+
+    #[test]
+    fn a_prepared_topic_is_in_the_snapshot_and_nowhere_else() {
+        let mut topics = topics(true);
+        let before = topics.version().clone();
+        let prepared = topics.prepare(new_config("T", 4, 6), true, 2, queue).unwrap();
+        assert!(topics.find("T").is_none() && *topics.version() == before);
+        let mut restarted = Topics::new(LIMITS);
+        restarted.restore(topics.snapshot_with(&prepared), queue);
+        topics.publish(prepared);
+        assert_eq!(topics.all(), restarted.all());
+        assert_eq!((topics.version(), topics.auto_created), (restarted.version(), restarted.auto_created));
+        assert_ne!(*topics.version(), before);
     }
 
     #[test]
@@ -419,7 +473,7 @@ mod tests {
         let mut topics = topics(true);
         for name in ["A", "B"] {
             let config = topics.templated(&name.into(), template(TBW102, 4)).unwrap();
-            topics.auto_create(config, 1, queue).unwrap();
+            auto_create(&mut topics, config);
         }
         assert!(topics.templated(&"C".into(), template(TBW102, 4)).is_none());
         topics.update(new_config("C", 4, 6), 1, queue).unwrap();
@@ -436,7 +490,7 @@ mod tests {
     fn a_snapshot_comes_back() {
         let mut topics = topics(true);
         let config = topics.templated(&"T".into(), template(TBW102, 4)).unwrap();
-        topics.auto_create(config, 1, queue).unwrap();
+        auto_create(&mut topics, config);
         let text = serde_json::to_vec(&topics.snapshot()).unwrap();
         let mut back = Topics::new(LIMITS);
         back.restore(serde_json::from_slice(&text).unwrap(), queue);

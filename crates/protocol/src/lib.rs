@@ -11,6 +11,7 @@
 //! | [`header`] | a typed header for every request and response |
 //! | [`body`] | JSON bodies in fastjson's dialect |
 //! | [`message`] | stored records, batches, properties, ids, compression |
+//! | [`filter`] | SQL92 filters on properties |
 //! | [`rpc`] | the table of requests in flight |
 //!
 //! ```
@@ -32,6 +33,7 @@ mod code;
 mod command;
 pub mod encoding;
 mod fields;
+pub mod filter;
 pub mod frame;
 pub mod header;
 pub mod message;

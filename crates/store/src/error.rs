@@ -27,8 +27,8 @@ pub enum OpenError {
     /// Bytes that were durable are missing or different.
     #[error(
         "the store is damaged: {} at byte {position} (log offset {offset}): {reason}; {records_behind} readable \
-         records are behind it. Nothing was changed. Restore the file from a backup, or move the folder aside to \
-         start with an empty store", file.display()
+         records are behind it. Nothing was changed. Restore the file from a backup, or give up what is \
+         damaged with `rocketwire store repair`", file.display()
     )]
     Damaged {
         /// The damaged or missing file.

@@ -15,6 +15,7 @@
 //! | `keys` | finding records by their keys |
 //! | `append` | the pending group and the thread that writes it |
 //! | `recovery` | from files to a running log, and the rule about damage |
+//! | [`tools`] | what is done with a folder that is not open: check, dump, repair |
 
 mod append;
 mod clock;
@@ -34,16 +35,18 @@ mod retention;
 pub mod storage;
 mod store;
 mod table;
+pub mod tools;
 
 pub use append::{Append, Appended, Arrival, Completion, Events, Wait};
 pub use clock::{Clock, SystemClock};
 pub use error::{AppendError, DeleteError, OpenError, ReadError, TableError};
 pub use keys::{KeyOutcome, KeyQuery};
 pub use options::{Drive, Flush, OnFull, StoreOptions};
+pub use origin::RepairedHole;
 pub use queue::{Bounds, QueueId, QueueName};
 pub use read::{BoundaryType, ReadLimits, ReadOutcome, ReadStatus};
 pub use recovery::{RecoveryReport, TornTail};
 pub use retention::Retained;
-pub use storage::{MemoryStorage, RealStorage, Space, Storage, StorageFile};
+pub use storage::{MemoryStorage, ReadOnlyStorage, RealStorage, Space, Storage, StorageFile};
 pub use store::{DiskState, Store};
 pub use table::Table;

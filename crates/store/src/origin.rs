@@ -19,6 +19,20 @@ pub(crate) struct Origin {
     pub(crate) queues: Vec<QueueOrigin>,
     /// Log offset below which records of a topic do not count: it was deleted there.
     pub(crate) deleted: BTreeMap<String, u64>,
+    /// Where fillers stand for damaged bytes; a filler anywhere else is damage itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) repaired: Vec<RepairedHole>,
+}
+
+/// A range of the log that was damaged and has been repaired: what was in it is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairedHole {
+    /// Log offset where it begins.
+    pub start: u64,
+    /// Log offset behind it.
+    pub end: u64,
+    /// Records that are known to be lost with it.
+    pub lost: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +51,11 @@ impl Origin {
     /// Whether a record at this place was deleted with its topic.
     pub(crate) fn is_deleted(&self, topic: &str, physical: u64) -> bool {
         self.deleted.get(topic).is_some_and(|below| physical < *below)
+    }
+
+    /// Whether a repair put fillers into `[start, end)`.
+    pub(crate) fn is_repaired(&self, start: u64, end: u64) -> bool {
+        self.repaired.iter().any(|hole| hole.start <= start && end <= hole.end)
     }
 
     /// Whether a deletion lies inside `[start, end)`.

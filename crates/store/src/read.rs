@@ -34,7 +34,7 @@ pub enum ReadStatus {
     Found,
     /// Entries, but none that was wanted.
     NoMatchedMessage,
-    /// The records were deleted while they were read.
+    /// The records were deleted while they were read, or a repair found them to be lost.
     MessageWasRemoving,
     /// The queue ends at the asked offset.
     OffsetOverflowOne,
@@ -158,7 +158,7 @@ impl Log {
         let Ok(physical) = u64::try_from(physical) else { return Ok(None) };
         let Some((queue, offset)) = self.named_at(physical)? else { return Ok(None) };
         match self.entry(queue, offset)? {
-            Some(entry) if entry.physical == physical => self.record(&entry).map(Some),
+            Some(entry) if entry.physical == physical && !entry.is_lost() => self.record(&entry).map(Some),
             _ => Ok(None),
         }
     }
@@ -286,11 +286,21 @@ struct Selection {
     /// Queue offsets of `wanted`.
     offsets: Vec<i64>,
     bytes: usize,
+    /// A lost record was passed.
+    is_lossy: bool,
 }
 
 impl Selection {
     fn new(first: i64, limits: ReadLimits) -> Self {
-        Self { limits, first, next: first, wanted: Vec::new(), offsets: Vec::new(), bytes: 0 }
+        Self {
+            limits,
+            first,
+            next: first,
+            wanted: Vec::new(),
+            offsets: Vec::new(),
+            bytes: 0,
+            is_lossy: false,
+        }
     }
 
     fn left_to_scan(&self) -> usize {
@@ -305,7 +315,9 @@ impl Selection {
         if is_full || self.left_to_scan() == 0 {
             return false;
         }
-        if accept(entry.tags_code) {
+        if entry.is_lost() {
+            self.is_lossy = true;
+        } else if accept(entry.tags_code) {
             self.wanted.push(*entry);
             self.offsets.push(self.next);
             self.bytes += size;
@@ -315,7 +327,12 @@ impl Selection {
     }
 
     fn outcome(self, records: Bytes, count: usize, bounds: Bounds) -> ReadOutcome {
-        let status = if count == 0 { ReadStatus::NoMatchedMessage } else { ReadStatus::Found };
+        let status = match count {
+            // As Java says of entries whose records are gone from the log.
+            0 if self.is_lossy => ReadStatus::MessageWasRemoving,
+            0 => ReadStatus::NoMatchedMessage,
+            _ => ReadStatus::Found,
+        };
         let next_offset = self.offsets.get(count).copied().unwrap_or(self.next);
         ReadOutcome { status, next_offset, records, count, min_offset: bounds.min, max_offset: bounds.max }
     }

@@ -8,6 +8,7 @@ use rocketwire_protocol::message::{SysFlag, TransactionType, tags_code};
 
 use crate::octets::{i64_at, u16_at, u32_at};
 
+const BODY_CRC: usize = 8;
 const QUEUE_ID: usize = 12;
 const QUEUE_OFFSET: usize = 20;
 const PHYSICAL_OFFSET: usize = 28;
@@ -44,6 +45,20 @@ impl<'a> Record<'a> {
 
     pub(crate) fn topic(&self) -> &'a [u8] {
         self.topic
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(crate) fn body(&self) -> &'a [u8] {
+        let end = topic_at(self.bytes, self.sys_flag).unwrap_or_default();
+        self.bytes.get(body_at(self.sys_flag) + 4..end).unwrap_or_default()
+    }
+
+    /// The checksum that it carries of its body.
+    pub(crate) fn body_crc(&self) -> u32 {
+        u32_at(self.bytes, BODY_CRC).unwrap_or_default()
     }
 
     pub(crate) fn queue_id(&self) -> u32 {
@@ -121,9 +136,14 @@ impl Head {
 
 /// Where the topic's length is: behind the body.
 fn topic_at(bytes: &[u8], sys_flag: SysFlag) -> Option<usize> {
-    let store_host = if sys_flag.has(SysFlag::STORE_HOST_V6) { 20 } else { 8 };
-    let body = store_timestamp_at(sys_flag) + 8 + store_host + 4 + 8;
+    let body = body_at(sys_flag);
     body.checked_add(4)?.checked_add(u32_at(bytes, body)? as usize)
+}
+
+/// Where the body's length is.
+fn body_at(sys_flag: SysFlag) -> usize {
+    let store_host = if sys_flag.has(SysFlag::STORE_HOST_V6) { 20 } else { 8 };
+    store_timestamp_at(sys_flag) + 8 + store_host + 4 + 8
 }
 
 /// The topic's length, and where the topic is.

@@ -58,8 +58,9 @@ impl Log {
         if start <= table.origin.start {
             return Ok(());
         }
-        let mut origin = Origin { start, queues: Vec::new(), deleted: table.origin.deleted.clone() };
+        let mut origin = Origin { start, queues: Vec::new(), ..table.origin.clone() };
         origin.deleted.retain(|_, below| *below > start);
+        origin.repaired.retain(|hole| hole.end > start);
         let positions = self.index().next_at(start);
         for (id, next) in positions {
             if let Some(name) = self.queue_name(id).filter(|_| next > 0) {
@@ -106,8 +107,8 @@ impl Log {
                     _ => {}
                 }
             }
-            retained.segments += 1;
             crash_point("retention.removed");
+            retained.segments += 1;
             retained.bytes += segment.end - segment.start;
         }
         retained

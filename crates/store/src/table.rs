@@ -180,7 +180,8 @@ fn encode(generation: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn decode(mut file: Vec<u8>) -> Option<(u64, Vec<u8>)> {
+/// Generation and content of a table's file, if it is whole.
+pub(crate) fn decode(mut file: Vec<u8>) -> Option<(u64, Vec<u8>)> {
     let is_valid = file.starts_with(MAGIC)
         && u64_at(&file, 16)? == (file.len() as u64).checked_sub(HEADER as u64)?
         && u32_at(&file, 24)? == checksum(&file);

@@ -57,15 +57,15 @@ fn save(shared: &Shared) -> Result<Plan, Stop> {
 
 /// Request 201.
 pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
-    let (subscription_group_table, data_version) = {
+    let (subscription_group_table, forbidden_table, data_version) = {
         let groups = shared.groups();
-        (groups.all(), groups.version().clone())
+        (groups.all(), groups.forbidden(), groups.version().clone())
     };
     let header = GetAllSubscriptionGroupResponseHeader {
         total_group_num: i32::try_from(subscription_group_table.len()).unwrap_or(i32::MAX),
         ..Default::default()
     };
-    let wrapper = SubscriptionGroupWrapper { data_version, subscription_group_table, ..Default::default() };
+    let wrapper = SubscriptionGroupWrapper { data_version, forbidden_table, subscription_group_table };
     let response = Command::response(ResponseCode::SUCCESS).with_header(&header);
     Ok(response.with_body(body::encode(&wrapper)).into())
 }

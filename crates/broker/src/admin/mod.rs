@@ -2,6 +2,7 @@
 
 mod config;
 mod connections;
+mod forbidden;
 mod group;
 mod offsets;
 mod queue;
@@ -9,6 +10,7 @@ mod reset;
 mod runtime;
 mod stats;
 mod topic;
+mod view;
 
 use std::sync::Arc;
 
@@ -39,6 +41,9 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::GET_ALL_CONSUMER_OFFSET => offsets::all(shared),
         RequestCode::GET_ALL_DELAY_OFFSET => offsets::delays(shared),
         RequestCode::CLONE_GROUP_OFFSET => offsets::clone_group(shared, call),
+        RequestCode::QUERY_CORRECTION_OFFSET => offsets::correction(shared, call),
+        RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN => forbidden::update(shared, call, disk),
+        RequestCode::VIEW_BROKER_STATS_DATA => view::stats(shared, call),
         RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => offsets::groups_of_topic(shared, call),
         RequestCode::QUERY_TOPICS_BY_CONSUMER => offsets::topics_of_group(shared, call),
         RequestCode::GET_CONSUMER_CONNECTION_LIST => connections::consumers(shared, call),
@@ -55,6 +60,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE | RequestCode::CLEAN_UNUSED_TOPIC => Ok(Plan::success()),
         RequestCode::DELETE_EXPIRED_COMMITLOG => queue::delete_expired(shared, disk),
         RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(shared),
+        RequestCode::GET_BROKER_HA_STATUS => runtime::replication(shared),
         RequestCode::GET_BROKER_CONFIG => config::get(shared),
         RequestCode::UPDATE_BROKER_CONFIG => config::update(),
         _ => return None,

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use bytestring::ByteString;
 use rocketwire_protocol::{
     ResponseCode,
-    body::{self, ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, GroupList, TopicList},
+    body::{
+        self, ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, GroupList,
+        QueryCorrectionOffsetBody, TopicList,
+    },
     header::{
-        CloneGroupOffsetRequestHeader, QueryTopicConsumeByWhoRequestHeader,
+        CloneGroupOffsetRequestHeader, QueryCorrectionOffsetHeader, QueryTopicConsumeByWhoRequestHeader,
         QueryTopicsByConsumerRequestHeader,
     },
     message::name,
@@ -44,6 +47,27 @@ pub(super) fn clone_group(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop>
     let topic = header.topic.as_deref().filter(|topic| !topic.is_empty());
     shared.offsets().clone_group(&header.src_group, &owned(&header.dest_group), topic);
     Ok(Plan::success())
+}
+
+/// Request 308: the least offset of all groups in each queue of a topic, for a group that is to begin there; where the
+/// compared group is behind that, Java's sign for "not from here".
+pub(super) fn correction(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let header: QueryCorrectionOffsetHeader = call.command.header()?;
+    let topic = shared.topic(&header.topic);
+    let min = |queue_id| {
+        let queue = topic.as_ref().and_then(|topic| topic.queue(queue_id));
+        queue.map_or(-1, |queue| shared.store.bounds(queue).min)
+    };
+    let filtered = header.filter_groups.as_deref().unwrap_or_default();
+    let without: Vec<&str> = filtered.split(',').map(str::trim).filter(|group| !group.is_empty()).collect();
+    let offsets = shared.offsets();
+    let mut correction_offsets = offsets.least(&header.topic, &without, min);
+    for (queue_id, compared) in offsets.queues_of(&header.compare_group, &header.topic) {
+        if let Some(offset) = correction_offsets.get_mut(&queue_id).filter(|offset| **offset > compared) {
+            *offset = i64::MAX;
+        }
+    }
+    with_body(body::encode(&QueryCorrectionOffsetBody { correction_offsets }))
 }
 
 /// Request 300: who subscribes now, and who ever committed an offset.

@@ -42,6 +42,26 @@ pub(super) fn info(shared: &Shared) -> Result<Plan, Stop> {
     with_body(body::encode(&KVTable { table }))
 }
 
+/// Request 907: a master without replicas.
+pub(super) fn replication(shared: &Shared) -> Result<Plan, Stop> {
+    let client = serde_json::json!({
+        "activated": false,
+        "haAddress": "",
+        "lastReadTimestamp": 0,
+        "lastWriteTimestamp": 0,
+        "masterFlushOffset": 0,
+        "maxOffset": 0,
+        "transferredByteInSecond": 0,
+    });
+    with_body(body::encode(&serde_json::json!({
+        "haClientRuntimeInfo": client,
+        "haConnectionInfo": [],
+        "inSyncSlaveNums": 0,
+        "master": true,
+        "masterCommitLogMaxOffset": shared.store.physical_bounds().max,
+    })))
+}
+
 fn rates(shared: &Shared, now: i64, put: &mut impl FnMut(&str, String)) {
     let reading = shared.statistics.reading();
     let history = shared.history();
@@ -64,9 +84,10 @@ fn totals(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     put("putMessageAverageSize", (bytes_in / messages_in.max(1)).to_string());
     put("putMessageFailedTimes", Statistics::value(&statistics.sends_failed).to_string());
     // Counted since the start: this broker keeps no numbers over a restart.
-    for when in ["YesterdayMorning", "TodayMorning"] {
-        put(&format!("msgPutTotal{when}"), "0".into());
-        put(&format!("msgGetTotal{when}"), "0".into());
+    let mornings = shared.mornings();
+    for (when, (puts, gets)) in [("YesterdayMorning", mornings.yesterday), ("TodayMorning", mornings.today)] {
+        put(&format!("msgPutTotal{when}"), puts.to_string());
+        put(&format!("msgGetTotal{when}"), gets.to_string());
     }
     put("msgPutTotalTodayNow", messages_in.to_string());
     put("msgGetTotalTodayNow", Statistics::value(&statistics.messages_out).to_string());

@@ -122,10 +122,14 @@ pub(super) fn delete(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
         let remark = format!("topic {topic} was not deleted: {error}");
         refuse(ResponseCode::SYSTEM_ERROR, remark)
     };
-    shared.topics_mut().remove(&topic, shared.now_ms());
+    let saved = shared.tables.change_topics(|file| {
+        shared.topics_mut().remove(&topic, shared.now_ms());
+        let snapshot = shared.topics().snapshot();
+        file.save(snapshot)
+    });
     shared.offsets().remove_topic(&topic);
     shared.listener.topic_removed(&topic);
-    shared.tables.save_topics(shared).map_err(|error| failed(error.to_string()))?;
+    saved.map_err(|error| failed(error.to_string()))?;
     shared.store.delete_topic(&topic).map_err(|error| failed(error.to_string()))?;
     Ok(Plan::success())
 }

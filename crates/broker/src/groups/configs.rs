@@ -1,7 +1,7 @@
 //! Settings of consumer groups (Java: `SubscriptionGroupManager`; spec broker B.17).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -18,6 +18,8 @@ use crate::call::owned;
 #[derive(Debug)]
 pub(crate) struct Groups {
     table: HashMap<ByteString, Arc<SubscriptionGroupConfig>>,
+    /// Topics that groups may not read, by group.
+    forbidden: BTreeMap<ByteString, BTreeSet<ByteString>>,
     version: DataVersion,
     auto_create: bool,
     limit: usize,
@@ -46,12 +48,27 @@ pub(crate) struct GroupSnapshot {
     groups: Vec<SubscriptionGroupConfig>,
     #[serde(default)]
     version: DataVersion,
+    #[serde(default)]
+    forbidden: BTreeMap<ByteString, BTreeSet<ByteString>>,
+}
+
+impl GroupSnapshot {
+    /// These groups.
+    pub(crate) fn of(groups: Vec<SubscriptionGroupConfig>) -> GroupSnapshot {
+        GroupSnapshot { groups, ..GroupSnapshot::default() }
+    }
 }
 
 impl Groups {
     /// An empty table of at most `limit` groups.
     pub(crate) fn new(auto_create: bool, limit: usize) -> Groups {
-        Groups { table: HashMap::new(), version: DataVersion::default(), auto_create, limit }
+        Groups {
+            table: HashMap::new(),
+            forbidden: BTreeMap::new(),
+            version: DataVersion::default(),
+            auto_create,
+            limit,
+        }
     }
 
     /// A group's settings. System groups always exist.
@@ -98,10 +115,33 @@ impl Groups {
     /// Forgets a group; tells whether it was there.
     pub(crate) fn remove(&mut self, group: &str, now_ms: i64) -> bool {
         let removed = self.table.remove(group).is_some();
+        self.forbidden.remove(group);
         if removed {
             crate::topics::bump(&mut self.version, now_ms);
         }
         removed
+    }
+
+    /// Whether a group may not read a topic.
+    pub(crate) fn is_forbidden(&self, group: &str, topic: &str) -> bool {
+        self.forbidden.get(group).is_some_and(|topics| topics.contains(topic))
+    }
+
+    /// Forbids a group to read a topic, or allows it again.
+    pub(crate) fn forbid(&mut self, group: &ByteString, topic: &ByteString, is_forbidden: bool, now_ms: i64) {
+        if is_forbidden {
+            self.forbidden.entry(owned(group)).or_default().insert(owned(topic));
+        } else if let Some(topics) = self.forbidden.get_mut(group) {
+            topics.remove(topic);
+        }
+        self.forbidden.retain(|_, topics| !topics.is_empty());
+        crate::topics::bump(&mut self.version, now_ms);
+    }
+
+    /// What groups may not do, as Java writes it: bit 0 is reading.
+    pub(crate) fn forbidden(&self) -> BTreeMap<ByteString, BTreeMap<ByteString, i32>> {
+        let bits = |topics: &BTreeSet<ByteString>| topics.iter().map(|topic| (topic.clone(), 1)).collect();
+        self.forbidden.iter().map(|(group, topics)| (group.clone(), bits(topics))).collect()
     }
 
     /// All groups, sorted by name.
@@ -116,7 +156,11 @@ impl Groups {
 
     /// What is kept over a restart.
     pub(crate) fn snapshot(&self) -> GroupSnapshot {
-        GroupSnapshot { groups: self.all().into_values().collect(), version: self.version.clone() }
+        GroupSnapshot {
+            groups: self.all().into_values().collect(),
+            version: self.version.clone(),
+            forbidden: self.forbidden.clone(),
+        }
     }
 
     /// Takes a snapshot in. Names that no request could have brought are left out.
@@ -125,6 +169,7 @@ impl Groups {
             snapshot.groups.into_iter().filter(|config| name::check_group(&config.group_name).is_ok());
         self.table = valid.map(|config| (config.group_name.clone(), Arc::new(config))).collect();
         self.version = snapshot.version;
+        self.forbidden = snapshot.forbidden;
     }
 }
 

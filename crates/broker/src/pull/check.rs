@@ -155,6 +155,11 @@ fn find_subscription(
             format!("the consumer group[{}] can not consume by broadcast way", header.consumer_group);
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
+    if shared.groups().is_forbidden(&header.consumer_group, &header.topic) {
+        let remark =
+            format!("the consumer group[{}] is forbidden for topic[{}]", header.consumer_group, header.topic);
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
     let Some(subscription) = consumers.subscriptions.get(&header.topic) else {
         let remark = format!("the consumer's subscription not exist{FAQ}");
         return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark));

@@ -10,6 +10,7 @@ use super::select;
 use crate::{
     call::{Disk, Stop, needs_disk, refuse},
     filter::Filter,
+    meters::Amount,
     shared::Shared,
     statistics::Statistics,
     topics::Topic,
@@ -78,8 +79,10 @@ impl PullTask {
         Statistics::add(&statistics.bytes_out, response.body.len());
         if let Ok(header) = response.response_header::<PullMessageResponseHeader>() {
             let next = header.next_begin_offset;
-            Statistics::add(&statistics.messages_out, usize::try_from(next - self.offset).unwrap_or(0));
-            shared.offsets().pulled(&self.group, self.topic.name(), self.queue_id, next);
+            let messages = usize::try_from(next - self.offset).unwrap_or(0);
+            Statistics::add(&statistics.messages_out, messages);
+            let amount = Amount { messages: messages as u64, bytes: response.body.len() as u64 };
+            shared.offsets().pulled(&self.group, self.topic.name(), self.queue_id, next, amount);
         }
     }
 

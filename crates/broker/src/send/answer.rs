@@ -10,7 +10,7 @@ use rocketwire_protocol::{
 use rocketwire_remoting::Responder;
 use rocketwire_store::{AppendError, Appended, Completion};
 
-use crate::{call::Refused, planted::crash_point, shared::Shared, statistics::Statistics};
+use crate::{call::Refused, meters::Meter, planted::crash_point, shared::Shared, statistics::Statistics};
 
 /// Who waits for an append.
 pub(crate) enum Stored {
@@ -33,6 +33,8 @@ impl Completion for Stored {
 pub(crate) struct SendDone {
     pub(crate) shared: Arc<Shared>,
     pub(crate) responder: Responder,
+    /// Counts what is stored in the topic.
+    pub(crate) puts: Arc<Meter>,
     /// The queue that the producer asked for.
     pub(crate) queue_id: i32,
     pub(crate) unique_id: Option<ByteString>,
@@ -53,8 +55,10 @@ impl SendDone {
         match result {
             Ok(appended) => {
                 crash_point("send.stored");
-                Statistics::add(&statistics.messages_in, self.lengths.len().max(1));
+                let messages = self.lengths.len().max(1);
+                Statistics::add(&statistics.messages_in, messages);
                 Statistics::add(&statistics.bytes_in, self.bytes);
+                self.puts.add(messages, self.bytes);
                 if let Some(group) = &self.half {
                     let now = self.shared.now_ms();
                     self.shared.transactions().prepared(&appended, group.clone(), now);

@@ -18,6 +18,7 @@ use super::{Inspected, SendHeader, header};
 use crate::{
     call::{Call, Disk, FAQ, Plan, Refused, Stop, refuse},
     delay::MAX_LEVEL,
+    meters::Meter,
     shared::{Shared, TopicOrigin},
     timer,
     topics::{PERM_READ, PERM_WRITE, Template, Topic, new_config},
@@ -34,6 +35,8 @@ pub(crate) struct SendPlan {
     pub(crate) queue_id: i32,
     /// The same for the store.
     pub(crate) queue: QueueId,
+    /// Counts what is stored in the topic.
+    pub(crate) puts: Arc<Meter>,
     /// The queue that the answer names: the one that was asked for.
     pub(crate) answer_queue_id: i32,
     /// Names and values that the record's properties get.
@@ -99,6 +102,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         topic: topic.name().clone(),
         queue_id,
         queue,
+        puts: Arc::clone(&topic.puts),
         answer_queue_id,
         set,
         sys_flag,

@@ -55,6 +55,7 @@ pub(crate) fn append(
                 let done = SendDone {
                     shared: Arc::clone(shared),
                     queue_id: plan.answer_queue_id,
+                    puts: Arc::clone(&plan.puts),
                     store_host: done.store_host,
                     lengths: done.lengths,
                     bytes: scratch.records.len(),

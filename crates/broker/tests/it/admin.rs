@@ -1,8 +1,11 @@
+use std::time::{Duration, Instant};
+
 use rocketwire_protocol::{
     Command, RequestCode,
     body::{
-        self, ConsumeStats, ConsumerConnection, GroupList, KVTable, MessageQueue, SubscriptionGroupConfig,
-        SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper, TopicStatsTable,
+        self, BrokerStatsData, ConsumeStats, ConsumerConnection, GroupForbidden, GroupList, KVTable,
+        MessageQueue, QueryCorrectionOffsetBody, SubscriptionGroupConfig, SubscriptionGroupWrapper,
+        TopicConfig, TopicConfigSerializeWrapper, TopicStatsTable,
     },
     header::*,
 };
@@ -217,5 +220,137 @@ async fn a_queue_can_be_looked_at_entry_by_entry() {
     assert_eq!(client.call(query("other", 1)).await.code, 1);
     client.ok(Command::request(RequestCode::DELETE_EXPIRED_COMMITLOG)).await;
     assert_eq!(client.messages("T", 0, 0).await.len(), 2, "nothing is old enough");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_of_topics_and_groups_are_told_by_minute_hour_and_day() {
+    let node = Node::start().await;
+    let client = node.client();
+    let view = |name: &str, key: &str| {
+        Command::of(&ViewBrokerStatsDataRequestHeader {
+            stats_name: name.into(),
+            stats_key: key.into(),
+            ..Default::default()
+        })
+    };
+    let unknown = client.call(view("TOPIC_PUT_NUMS", "T")).await;
+    assert_eq!(
+        (unknown.code, unknown.remark.as_deref()),
+        (1, Some("The stats <TOPIC_PUT_NUMS> <T> not exist"))
+    );
+    for _ in 0..5 {
+        client.send("T", "x", "").await;
+    }
+    assert_eq!(client.messages("T", 0, 0).await.len(), 5);
+    for (name, key) in [
+        ("TOPIC_PUT_NUMS", "T"),
+        ("GROUP_GET_NUMS", "T@CG"),
+        ("BROKER_PUT_NUMS", "DefaultCluster"),
+        ("BROKER_GET_NUMS", "DefaultCluster"),
+    ] {
+        let data: BrokerStatsData = body::decode(&client.ok(view(name, key)).await.body).unwrap();
+        let sums = [data.stats_minute.sum, data.stats_hour.sum, data.stats_day.sum];
+        assert_eq!(sums, [5, 5, 5], "{name}");
+    }
+    let size: BrokerStatsData = body::decode(&client.ok(view("TOPIC_PUT_SIZE", "T")).await.body).unwrap();
+    assert!(size.stats_day.sum > 5 * 84 && size.stats_day.avgpt > 84.0, "{size:?}");
+    // Ten seconds at a time, as the broker looks at its counters.
+    let since = Instant::now();
+    loop {
+        let data: BrokerStatsData = body::decode(&client.ok(view("TOPIC_PUT_NUMS", "T")).await.body).unwrap();
+        assert_eq!(data.stats_day.sum, 5);
+        if data.stats_minute.sum == 0 {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "the minute is never over");
+        node.clock.advance(Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_can_be_forbidden_a_topic() {
+    // spec: broker B.5 B.17
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    let forbid = |readable: Option<bool>| {
+        Command::of(&UpdateGroupForbiddenRequestHeader {
+            group: "CG".into(),
+            topic: "T".into(),
+            readable,
+            ..Default::default()
+        })
+    };
+    assert_eq!(client.call(forbid(Some(false))).await.code, 26, "there is no such group yet");
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)])).await;
+    let pull = Command::of(&pull_header("T", 0, 0));
+    client.ok(pull.clone()).await;
+    let answer: GroupForbidden = body::decode(&client.ok(forbid(Some(false))).await.body).unwrap();
+    assert_eq!((answer.readable, &*answer.topic), (Some(false), "T"));
+    let refused = client.call(pull.clone()).await;
+    let remark = "the consumer group[CG] is forbidden for topic[T]";
+    assert_eq!((refused.code, refused.remark.as_deref()), (16, Some(remark)));
+    let node = node.restart().await;
+    let client = node.client();
+    let answer: GroupForbidden = body::decode(&client.ok(forbid(None)).await.body).unwrap();
+    assert_eq!(answer.readable, Some(false), "it outlives a restart");
+    let all = client.ok(Command::request(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG)).await;
+    let all: SubscriptionGroupWrapper = body::decode(&all.body).unwrap();
+    assert_eq!(all.forbidden_table["CG"]["T"], 1);
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)])).await;
+    client.ok(forbid(Some(true))).await;
+    client.ok(pull).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn offsets_for_a_group_that_follows_others() {
+    let node = Node::start().await;
+    let client = node.client();
+    for _ in 0..9 {
+        client.send("T", "x", "").await;
+    }
+    for (group, offset) in [("A", 7), ("B", 3), ("C", 5)] {
+        client.heartbeat(&consumer("c", group, vec![subscription("T", "*", 1)])).await;
+        let commit = UpdateConsumerOffsetRequestHeader {
+            consumer_group: group.into(),
+            topic: "T".into(),
+            queue_id: 0,
+            commit_offset: offset,
+            ..Default::default()
+        };
+        client.ok(Command::of(&commit)).await;
+    }
+    for (compare, without, expected) in
+        [("A", "", 3), ("B", "", 3), ("A", "B, x", 5), ("B", "B", i64::MAX), ("none", "A,B", 5)]
+    {
+        let query = QueryCorrectionOffsetHeader {
+            topic: "T".into(),
+            compare_group: compare.into(),
+            filter_groups: Some(without.into()),
+            ..Default::default()
+        };
+        let answer: QueryCorrectionOffsetBody =
+            body::decode(&client.ok(Command::of(&query)).await.body).unwrap();
+        assert_eq!(answer.correction_offsets, [(0, expected)].into(), "{compare} without {without}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn pop_requests_are_known_even_when_their_code_was_cut() {
+    let node = Node::start().await;
+    let client = node.client();
+    for (code, whole) in [(3442, "200050"), (3447, "200055"), (3543, "200151")] {
+        let refused = client.call(Command::request(RequestCode(code))).await;
+        assert_eq!(refused.code, 3);
+        let remark = refused.remark.unwrap();
+        assert!(remark.starts_with(&format!(" request type {whole} not supported")), "{remark}");
+    }
+    let status = client.ok(Command::request(RequestCode::GET_BROKER_HA_STATUS)).await;
+    assert!(String::from_utf8_lossy(&status.body).contains(r#""master":true"#));
     node.stop().await;
 }

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_protocol::header::{DeleteTopicRequestHeader, UpdateConsumerOffsetRequestHeader};
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
 use rocketwire_store::{Clock, StoreOptions, SystemClock};
 use rocketwire_testkit::SimulatedDisk;
@@ -55,4 +56,132 @@ async fn refuses(min_free_bytes: u64, min_free_percent: u8, says: &[&str]) {
     let pulled = client.invoke(&addr, pull("T", 0, 0, "*", None), PATIENCE).await.unwrap();
     assert_eq!(pulled.code, 0, "reading goes on");
     server.shutdown(Duration::from_secs(1)).await;
+}
+
+/// A broker on this disk, and how to reach it.
+async fn start(disk: &SimulatedDisk) -> (Broker, Server, String) {
+    let mut options = StoreOptions::new("/store");
+    options.look = Duration::ZERO;
+    options.min_free_bytes = 200 << 10;
+    options.segment_bytes = 64 << 10;
+    options.max_pending_bytes = 64 << 10;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let broker =
+        Broker::open(BrokerOptions::default(), options, Arc::new(disk.clone()), clock, Arc::new(())).unwrap();
+    let router = broker
+        .processors()
+        .into_iter()
+        .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
+    let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
+    let addr = server.local_addr().to_string();
+    (broker, server, addr)
+}
+
+/// What four senders were told, until each of them was told often enough that the disk is full.
+#[derive(Default)]
+struct Told {
+    /// Offset and body of what was stored, by sender.
+    stored: Vec<(usize, i64, String)>,
+    refused: Vec<String>,
+}
+
+async fn fill(addr: &str, from: usize, until: fn(&Told) -> bool) -> Told {
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..4 {
+        let addr = addr.to_owned();
+        senders.spawn(async move {
+            let client = RemotingClient::new(ClientOptions::default(), Router::new());
+            let (mut told, since) = (Told::default(), std::time::Instant::now());
+            for n in from.. {
+                let body = format!("{sender} {n} {}", "x".repeat(500));
+                let mut header = send_header("T", "");
+                header.queue_id = sender as i32;
+                let request = rocketwire_protocol::Command::of(&header).with_body(body.clone());
+                let answer = client.invoke(&addr, request, PATIENCE).await.unwrap();
+                match answer.code {
+                    0 => {
+                        let offset = answer.fields.get("queueOffset").unwrap().parse().unwrap();
+                        told.stored.push((sender, offset, body));
+                    }
+                    // Busy is a reason to wait, and no sign of a full disk.
+                    2 => {}
+                    14 => told.refused.push(answer.remark.unwrap().to_string()),
+                    code => panic!("{code}: {:?}", answer.remark),
+                }
+                if until(&told) {
+                    break;
+                }
+                assert!(
+                    since.elapsed() < PATIENCE,
+                    "{} stored, {} refused",
+                    told.stored.len(),
+                    told.refused.len()
+                );
+                if !told.refused.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+            told
+        });
+    }
+    let mut all = Told::default();
+    while let Some(told) = senders.join_next().await {
+        let told = told.unwrap();
+        all.stored.extend(told.stored);
+        all.refused.extend(told.refused);
+    }
+    all
+}
+
+/// The disk fills up under four senders; consumers and deletions go on; there is space, and so do the senders.
+#[tokio::test]
+async fn a_disk_that_fills_up_under_senders_harms_nothing_and_heals() {
+    let disk = SimulatedDisk::new(8);
+    let (broker, server, addr) = start(&disk).await;
+    let client = RemotingClient::new(ClientOptions::default(), Router::new());
+    let call = async |command| client.invoke(&addr, command, PATIENCE).await.unwrap();
+    assert_eq!(call(send("Old", "x", "")).await.code, 0);
+    // Room for some hundred messages, and then not even for one byte beyond what is kept free.
+    disk.set_capacity(disk.used() + (600 << 10));
+    let mut told = fill(&addr, 0, |told| told.refused.len() >= 3).await;
+    assert!(told.stored.len() > 100, "{} messages found room", told.stored.len());
+    for remark in &told.refused {
+        for part in ["/store", "bytes are free", "204800 have to be", "min_free_bytes"] {
+            assert!(remark.contains(part), "{remark}");
+        }
+    }
+    // Full: what does not need the log goes on, and what makes room, too.
+    for queue_id in 0..4 {
+        assert_eq!(call(pull("T", queue_id, 0, "*", None)).await.code, 0);
+    }
+    let commit = UpdateConsumerOffsetRequestHeader {
+        consumer_group: "CG".into(),
+        topic: "T".into(),
+        queue_id: 0,
+        commit_offset: 1,
+        ..Default::default()
+    };
+    assert_eq!(call(rocketwire_protocol::Command::of(&commit)).await.code, 0);
+    let delete = DeleteTopicRequestHeader { topic: "Old".into(), ..Default::default() };
+    assert_eq!(call(rocketwire_protocol::Command::of(&delete)).await.code, 0);
+    assert_eq!(call(pull("Old", 0, 0, "*", None)).await.code, 17);
+
+    disk.set_capacity(u64::MAX);
+    // Without a restart.
+    let more = fill(&addr, 1_000_000, |told| told.stored.len() >= 20).await;
+    told.stored.extend(more.stored);
+    drop(client);
+    server.shutdown(Duration::from_secs(1)).await;
+    broker.shutdown().await.unwrap();
+
+    disk.power_cycle();
+    let (broker, server, addr) = start(&disk).await;
+    let client = RemotingClient::new(ClientOptions::default(), Router::new());
+    for (sender, offset, body) in told.stored {
+        let answer =
+            client.invoke(&addr, pull("T", sender as i32, offset, "*", None), PATIENCE).await.unwrap();
+        assert_eq!(decode(answer.body)[0].body(), *body, "queue {sender}, offset {offset}");
+    }
+    server.shutdown(Duration::from_secs(1)).await;
+    broker.shutdown().await.unwrap();
 }

@@ -28,7 +28,11 @@ async fn a_reply_goes_to_the_client_that_waits() {
 
     requester.heartbeat(&producer("requester", "PG")).await;
     let response = replier.ok(reply(to)).await;
-    assert_eq!(response.fields.get("msgId").unwrap(), "0");
+    let stored = replier.messages("DefaultCluster_REPLY_TOPIC", 0, 0).await;
+    assert_eq!(stored.len(), 1, "only what went out is stored");
+    assert_eq!(stored[0].body(), "the reply");
+    assert_eq!(response.fields.get("msgId").unwrap(), &*stored[0].offset_message_id().to_string());
+    assert_eq!(response.fields.get("queueOffset").unwrap(), "0");
     assert_eq!(response.fields.get("TRACE_ON").unwrap(), "true");
     let pushed = &requester.received(326)[0];
     assert_eq!(pushed.body, "the reply");
@@ -36,6 +40,22 @@ async fn a_reply_goes_to_the_client_that_waits() {
     let text = header.properties.unwrap();
     assert_eq!(properties::get(&text, "CORRELATION_ID"), Some("7"));
     assert_eq!(properties::get(&text, "PUSH_REPLY_TIME"), Some(&*START_MS.to_string()));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn replies_need_not_be_stored() {
+    let mut options = rocketwire_broker::BrokerOptions::default();
+    options.store_replies = false;
+    let node = Node::with(options).await;
+    let client = node.client();
+    client.heartbeat(&producer("requester", "PG")).await;
+    let mut header = send_header("DefaultCluster_REPLY_TOPIC", "REPLY_TO_CLIENT\u{1}requester\u{2}");
+    header.queue_id = -1;
+    let mut reply = Command::of(&header).with_body("x");
+    reply.code = 325;
+    assert_eq!(client.ok(reply).await.fields.get("msgId").unwrap(), "0");
+    assert!(client.messages("DefaultCluster_REPLY_TOPIC", 0, 0).await.is_empty());
     node.stop().await;
 }
 

@@ -6,23 +6,48 @@ use std::{
 };
 
 use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_protocol::Command;
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
 use rocketwire_store::{MemoryStorage, Space, Storage, StorageFile, StoreOptions, storage::StorageLock};
 use rocketwire_testkit::ManualClock;
 
 use crate::support::*;
 
-/// A disk that does not come back from creating the file of offsets, while the gate is closed.
-#[derive(Clone, Debug, Default)]
+/// A disk that does not come back from creating the files of one table, while the gate is closed.
+#[derive(Clone, Debug)]
 struct Stuck {
+    table: &'static str,
     files: MemoryStorage,
     gate: Arc<Mutex<()>>,
     entered: Arc<Mutex<bool>>,
 }
 
+impl Stuck {
+    fn new(table: &'static str) -> Stuck {
+        Stuck { table, files: MemoryStorage::new(), gate: Arc::default(), entered: Arc::default() }
+    }
+
+    /// A broker on this disk, and the way to it.
+    async fn broker(&self, clock: &Arc<ManualClock>) -> (Broker, Server, RemotingClient, String) {
+        let mut options = StoreOptions::new("/store");
+        options.look = Duration::ZERO;
+        let storage = Arc::new(self.clone());
+        let broker =
+            Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
+        broker.start(&tokio::runtime::Handle::current());
+        let router = broker
+            .processors()
+            .into_iter()
+            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
+        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
+        let addr = server.local_addr().to_string();
+        (broker, server, RemotingClient::new(ClientOptions::default(), Router::new()), addr)
+    }
+}
+
 impl Storage for Stuck {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        if path.to_string_lossy().contains("offsets") {
+        if path.to_string_lossy().contains(self.table) {
             *self.entered.lock().unwrap() = true;
             drop(self.gate.lock().unwrap());
         }
@@ -57,21 +82,9 @@ impl Storage for Stuck {
 #[tokio::test]
 #[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
 async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
-    let disk = Stuck::default();
+    let disk = Stuck::new("offsets");
     let clock = Arc::new(ManualClock::new(START_MS));
-    let mut options = StoreOptions::new("/store");
-    options.look = Duration::ZERO;
-    let storage = Arc::new(disk.clone());
-    let broker =
-        Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
-    broker.start(&tokio::runtime::Handle::current());
-    let router = broker
-        .processors()
-        .into_iter()
-        .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-    let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-    let client = RemotingClient::new(ClientOptions::default(), Router::new());
-    let addr = server.local_addr().to_string();
+    let (broker, server, client, addr) = disk.broker(&clock).await;
     assert_eq!(client.invoke(&addr, send("T", "x", ""), PATIENCE).await.unwrap().code, 0);
     let (parked, asked) = (broker.clone(), (client.clone(), addr.clone()));
     let pulled = tokio::spawn(async move {
@@ -88,4 +101,65 @@ async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
     drop(closed);
     server.shutdown(Duration::from_secs(1)).await;
     broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+#[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
+async fn a_second_sender_waits_until_the_topic_is_saved() {
+    let disk = Stuck::new("topics");
+    let clock = Arc::new(ManualClock::new(START_MS));
+    let (broker, server, client, addr) = disk.broker(&clock).await;
+    *disk.entered.lock().unwrap() = false;
+    let closed = disk.gate.lock().unwrap();
+    let sending: Vec<_> = (0..2)
+        .map(|_| {
+            let (client, addr) = (client.clone(), addr.clone());
+            tokio::spawn(async move { client.invoke(&addr, send("T", "x", ""), PATIENCE).await })
+        })
+        .collect();
+    eventually("the topic is being saved", || *disk.entered.lock().unwrap()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // A crash now would take the topic back: nobody may have been told that a message of it is stored.
+    assert!(sending.iter().all(|sending| !sending.is_finished()));
+    assert!(broker.topics().iter().all(|topic| topic.topic_name != "T"));
+    drop(closed);
+    for sending in sending {
+        assert_eq!(sending.await.unwrap().unwrap().code, 0);
+    }
+    server.shutdown(Duration::from_secs(1)).await;
+    broker.shutdown().await.unwrap();
+}
+
+#[test]
+fn a_request_that_waited_too_long_for_the_disk_is_sent_away() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let node = Node::start().await;
+        let client = node.client();
+        let waiting = |clock: Arc<ManualClock>, request: Command| {
+            let (asked, addr) = (client.remoting.clone(), client.addr.clone());
+            // The only thread for the disk is taken.
+            let (free, taken) = std::sync::mpsc::channel::<()>();
+            let taken = tokio::task::spawn_blocking(move || drop(taken.recv()));
+            async move {
+                let asking = tokio::spawn(async move { asked.invoke(&addr, request, PATIENCE).await });
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                clock.advance(Duration::from_millis(6_000));
+                drop(free);
+                taken.await.unwrap();
+                asking.await.unwrap().unwrap()
+            }
+        };
+        let sent = waiting(node.clock.clone(), send("T", "x", "")).await;
+        assert_eq!(sent.code, 2);
+        let remark = sent.remark.unwrap();
+        assert!(remark.starts_with("[TIMEOUT_CLEAN_QUEUE]broker busy"), "{remark}");
+        assert!(remark.contains("period in queue: 6000ms, size of queue: 1"), "{remark}");
+        assert_eq!(client.pull("T", 0, 0, "*").await.code, 17, "nothing was done");
+        // Others are more patient.
+        let heartbeat = heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)]));
+        assert_eq!(waiting(node.clock.clone(), heartbeat).await.code, 0);
+        node.stop().await;
+    });
 }

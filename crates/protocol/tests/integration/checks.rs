@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use rocketwire_protocol::{
     Command, Encoding, LanguageCode, Limits,
     body::{self, *},
+    filter::SqlFilter,
     frame,
     message::{
         MessageExt, NewRecord, OffsetMessageId, Properties, RecordView, SysFlag, batch, decompress,
@@ -233,6 +234,29 @@ pub(crate) fn check_properties(data: &[u8]) {
     changed.set(&text, "value");
     assert_eq!(changed.get(&clean), (!clean.is_empty()).then_some("value"));
     assert_eq!(Properties::parse(changed.as_str()), changed);
+}
+
+/// An SQL filter, and behind the first NUL the properties to apply it to: against itself in other forms.
+pub(crate) fn check_filter(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (expression, properties) = text.split_once('\0').unwrap_or((&text, ""));
+    let Ok(filter) = SqlFilter::compile(expression) else { return };
+    let is_match = filter.matches(properties);
+    assert_eq!(filter.clone().matches(properties), is_match);
+    // A comment in the expression may end with the line only.
+    let forms = [
+        (format!("({expression}\n)"), Some(is_match)),
+        (format!("({expression}\n) AND ({expression}\n)"), Some(is_match)),
+        (format!("FALSE OR ({expression}\n)"), Some(is_match)),
+        (format!("NOT NOT ({expression}\n)"), Some(is_match)),
+        (format!("NOT ({expression}\n)"), is_match.then_some(false)),
+    ];
+    for (form, expected) in forms {
+        // It may be too long, too large or too deep now; or what ended with the text was a comment.
+        if let (Ok(filter), Some(expected)) = (SqlFilter::compile(&form), expected) {
+            assert_eq!(filter.matches(properties), expected, "{form}");
+        }
+    }
 }
 
 fn check_ids(text: &str) {

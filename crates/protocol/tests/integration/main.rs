@@ -4,6 +4,7 @@
 mod checks;
 mod conformance;
 mod fields;
+mod filter;
 mod golden;
 mod golden_bodies;
 mod headers;

@@ -1,7 +1,11 @@
 //! Properties of anything that can be built, and of anything that can arrive.
 
 use bytes::Bytes;
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 use rocketwire_protocol::{
     Command, Fields, Flag, LanguageCode, Version,
     message::{NewRecord, Properties, RecordView, batch, properties, record},
@@ -150,8 +154,49 @@ fn check_everything(data: &[u8]) {
     check_record(data);
     check_batch(data);
     check_properties(data);
+    check_filter(data);
     check_compression(data);
 }
+
+/// What filters are made of; some of the sentences are some.
+const WORDS: [&str; 36] = [
+    "a",
+    "b",
+    "c",
+    "1",
+    "2.5",
+    "-",
+    "+",
+    "'x'",
+    "''",
+    "TRUE",
+    "NULL",
+    "=",
+    "=",
+    "<>",
+    ">",
+    ">=",
+    "<",
+    "<=",
+    "AND",
+    "AND",
+    "OR",
+    "OR",
+    "NOT",
+    "IN",
+    "('x', 'y')",
+    "(",
+    ")",
+    "BETWEEN",
+    "IS",
+    "IS NULL",
+    "CONTAINS",
+    "STARTSWITH",
+    "ENDSWITH",
+    "a = 1",
+    "b > 2",
+    "--",
+];
 
 /// Header and body of a frame, or all of it.
 fn part(frame: &[u8], which: u8) -> &[u8] {
@@ -167,6 +212,13 @@ proptest! {
     #[test]
     fn any_bytes_do_no_harm(data in vec(any::<u8>(), 0..200)) {
         check_everything(&data);
+    }
+
+    #[test]
+    fn words_of_a_filter_do_no_harm(words in vec(select(WORDS.to_vec()), 0..24), values in vec(text(), 0..3)) {
+        let pairs: Vec<(&str, &str)> = ["a", "b", "c"].into_iter().zip(values.iter().map(String::as_str)).collect();
+        let properties: Properties = pairs.into_iter().collect();
+        check_filter(format!("{}\0{properties}", words.join(" ")).as_bytes());
     }
 
     #[test]

@@ -94,9 +94,11 @@ impl Server {
         &self.inner.endpoint.counters
     }
 
-    /// The connections that are open now.
+    /// The connections that are open now, the oldest first.
     pub fn connections(&self) -> Vec<Connection> {
-        self.inner.lock().connections.values().cloned().collect()
+        let mut connections: Vec<_> = self.inner.lock().connections.values().cloned().collect();
+        connections.sort_unstable_by_key(Connection::id);
+        connections
     }
 
     /// Serves a stream that came otherwise than by the listener: a tunnel, a memory pipe.

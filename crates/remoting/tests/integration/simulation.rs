@@ -3,23 +3,23 @@
 
 use std::{
     cell::RefCell,
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
     net::SocketAddr,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::atomic::Ordering::SeqCst,
     time::Duration,
 };
 
 use rocketwire_protocol::{Command, Encoding, RequestCode, ResponseCode};
 use rocketwire_remoting::{
-    Answer, ClientOptions, ConnectionOptions, Lane, RemotingClient, Router, RpcError, Server, ServerOptions,
-    processor_fn,
+    Answer, ClientOptions, Connection, ConnectionOptions, Lane, RemotingClient, Router, RpcError, Server,
+    ServerOptions, processor_fn,
 };
+use rocketwire_testkit::{Random, for_each_seed};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
-    task::LocalSet,
+    task::{LocalSet, spawn_local},
     time::{Instant, sleep},
 };
 
@@ -27,110 +27,237 @@ const SLOW_ECHO: RequestCode = RequestCode(9200);
 /// A deadline is kept to two ticks.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// xorshift: the same numbers for the same seed, for ever.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-
-    fn millis(&mut self, below: u64) -> Duration {
-        Duration::from_millis(self.below(below))
-    }
-}
-
-/// What the seeds met: a simulation without faults proves nothing.
+/// What happened under the seeds: a simulation without faults proves nothing.
 #[derive(Default)]
 struct Met {
-    answered: AtomicUsize,
-    timeouts: AtomicUsize,
-    closed: AtomicUsize,
-    cuts_in_flight: AtomicUsize,
-    black_holes: AtomicUsize,
-    late: AtomicUsize,
+    answered: usize,
+    timeouts: usize,
+    closed: usize,
+    /// Cuts and restarts while calls were in flight.
+    faults_in_flight: usize,
+    restarts: usize,
+    black_holes: usize,
+    late: usize,
+    /// When which call of whom ended how, in this order.
+    trace: DefaultHasher,
 }
 
+impl Met {
+    fn add(&mut self, other: &Met) {
+        self.answered += other.answered;
+        self.timeouts += other.timeouts;
+        self.closed += other.closed;
+        self.faults_in_flight += other.faults_in_flight;
+        self.restarts += other.restarts;
+        self.black_holes += other.black_holes;
+        self.late += other.late;
+    }
+}
+
+/// ROCKETWIRE_ROUNDS=100 simulates a day or so.
 #[test]
 fn every_call_has_one_outcome_by_its_deadline() {
-    const SEEDS: u64 = 150;
-    let met = Arc::new(Met::default());
-    for seed in 0..SEEDS {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        LocalSet::new().block_on(&runtime, simulate(seed, met.clone()));
+    let mut all = Met::default();
+    let (mut seeds, mut with_faults) = (0, 0);
+    let whole = for_each_seed("simulation", "", 300, |seed| {
+        let met = run(seed);
+        if seed.is_multiple_of(10) {
+            assert_eq!(met.trace.finish(), run(seed).trace.finish(), "a seed says all that happens");
+        }
+        seeds += 1;
+        with_faults += usize::from(met.faults_in_flight > 0);
+        all.add(&met);
+    });
+    let calls = all.answered + all.timeouts + all.closed;
+    assert_eq!(calls, seeds * CALLERS as usize * CALLS as usize, "one outcome a call");
+    if whole {
+        assert!(with_faults * 100 >= seeds * 95, "{with_faults} of {seeds} seeds met a fault in flight");
+        assert!(all.answered > calls / 4, "hardly anything gets through");
+        assert!(all.timeouts > calls / 100 && all.closed > calls / 100, "too quiet a network");
+        assert!(
+            all.black_holes > 10 && all.late > 10 && all.restarts > 10,
+            "no holes, late answers, restarts"
+        );
     }
-    let count = |counter: &AtomicUsize| counter.load(SeqCst);
-    let calls = count(&met.answered) + count(&met.timeouts) + count(&met.closed);
-    assert_eq!(calls, SEEDS as usize * CALLERS as usize * CALLS as usize, "one outcome a call");
-    assert!(count(&met.answered) > calls / 4, "hardly anything gets through");
-    assert!(count(&met.timeouts) > calls / 100 && count(&met.closed) > calls / 100, "too quiet a network");
-    assert!(count(&met.cuts_in_flight) > SEEDS as usize / 2, "cuts hit nothing");
-    assert!(count(&met.black_holes) > 10 && count(&met.late) > 10, "no black holes, no late answers");
+}
+
+fn run(seed: u64) -> Met {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let world = Rc::new(World::new(seed));
+        world.link();
+        let calling: Vec<_> =
+            (0..CALLERS).map(|caller| spawn_local(world.clone().call_again_and_again(caller))).collect();
+        let faults = spawn_local(world.clone().break_again_and_again());
+        for caller in calling {
+            caller.await.unwrap();
+        }
+        faults.abort();
+        assert_eq!(world.connection().in_flight(), 0, "seed {seed}: a slot is left over");
+        world.met.borrow_mut().late = world.client.counters().strays.load(SeqCst) as usize;
+        world.met.take()
+    })
 }
 
 const CALLERS: u64 = 6;
 const CALLS: u64 = 15;
 
-async fn simulate(seed: u64, met: Arc<Met>) {
-    let random = Rc::new(RefCell::new(Random::new(seed)));
-    // Looking goes by the real clock; here only the simulated one counts.
-    let mut connection = ConnectionOptions::default();
-    connection.look = Duration::ZERO;
-    connection.encoding = if seed.is_multiple_of(2) { Encoding::Json } else { Encoding::Binary };
-    let mut options = ServerOptions::default();
-    options.connection = connection.clone();
-    let router = Router::new().route(SLOW_ECHO, processor_fn(slow_echo), Lane::inline());
-    let server = Rc::new(Server::bind_nothing(router, options));
-    let mut options = ClientOptions::default();
-    options.connection = connection;
-    let client = RemotingClient::new(options, Router::new());
+/// A client, a server, and the network between them.
+struct World {
+    seed: u64,
+    random: RefCell<Random>,
+    options: ConnectionOptions,
+    client: RemotingClient,
+    /// It is restarted now and then.
+    server: RefCell<Server>,
+    /// The client's connection, open or not.
+    connection: RefCell<Option<Connection>>,
+    met: RefCell<Met>,
+}
 
-    link(&client, &server, &random, &met);
-    let mut callers = Vec::new();
-    for caller in 0..CALLERS {
-        callers.push(tokio::task::spawn_local(call(
-            caller,
-            client.clone(),
-            random.clone(),
-            met.clone(),
+impl World {
+    fn new(seed: u64) -> World {
+        let mut options = ConnectionOptions::default();
+        // Looking goes by the real clock; here only the simulated one counts.
+        options.look = Duration::ZERO;
+        options.encoding = if seed.is_multiple_of(2) { Encoding::Json } else { Encoding::Binary };
+        let mut of_client = ClientOptions::default();
+        of_client.connection = options.clone();
+        World {
             seed,
-        )));
+            random: RefCell::new(Random::new(seed)),
+            client: RemotingClient::new(of_client, Router::new()),
+            server: RefCell::new(serve(&options)),
+            options,
+            connection: RefCell::default(),
+            met: RefCell::default(),
+        }
     }
-    // Cuts come as they please, and a new link some time after each.
-    let cutter = tokio::task::spawn_local({
-        let (client, server, random, met) = (client.clone(), server.clone(), random.clone(), met.clone());
-        async move {
-            loop {
-                let pause = random.borrow_mut().millis(1_500);
-                sleep(pause).await;
-                if let Ok(connection) = client.connect("net", Duration::ZERO).await {
-                    met.cuts_in_flight.fetch_add(usize::from(connection.in_flight() > 0), SeqCst);
+
+    fn below(&self, bound: u64) -> u64 {
+        self.random.borrow_mut().below(bound)
+    }
+
+    fn millis(&self, below: u64) -> Duration {
+        Duration::from_millis(self.below(below))
+    }
+
+    fn connection(&self) -> Connection {
+        self.connection.borrow().clone().expect("there has been one since the start")
+    }
+
+    /// A new pair of pipes between both, with weather in the middle.
+    fn link(self: &Rc<Self>) {
+        let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let (client_end, client_wire) = duplex(1 << 16);
+        let (server_end, server_wire) = duplex(1 << 16);
+        self.connection.replace(Some(self.client.adopt("net", client_end, nowhere, nowhere)));
+        self.server.borrow().adopt(server_end, nowhere, nowhere).unwrap();
+        let hole = self.below(12) == 0;
+        self.met.borrow_mut().black_holes += usize::from(hole);
+        let (client_read, client_write) = tokio::io::split(client_wire);
+        let (server_read, server_write) = tokio::io::split(server_wire);
+        spawn_local(self.clone().carry(client_read, server_write, hole));
+        spawn_local(self.clone().carry(server_read, client_write, false));
+    }
+
+    /// Cuts and restarts come as they please, and a new link some time after each.
+    async fn break_again_and_again(self: Rc<Self>) {
+        loop {
+            sleep(self.millis(900)).await;
+            self.met.borrow_mut().faults_in_flight += usize::from(self.connection().in_flight() > 0);
+            if self.below(4) == 0 {
+                self.met.borrow_mut().restarts += 1;
+                let old = self.server.replace(serve(&self.options));
+                old.shutdown(self.millis(50)).await;
+            } else {
+                let connections = self.server.borrow().connections();
+                connections.iter().for_each(|connection| connection.close("cut"));
+            }
+            sleep(self.millis(100)).await;
+            self.link();
+        }
+    }
+
+    async fn call_again_and_again(self: Rc<Self>, caller: u64) {
+        let start = Instant::now();
+        for n in 0..CALLS {
+            let timeout = self.millis(700) + Duration::from_millis(1);
+            let begun = Instant::now();
+            let ended = self.call(caller, n, timeout).await;
+            let took = begun.elapsed();
+            assert!(took <= timeout + SLACK, "seed {}: {took:?} for a call of {timeout:?}", self.seed);
+            {
+                let mut met = self.met.borrow_mut();
+                match ended {
+                    Ended::Answered => met.answered += 1,
+                    Ended::TimedOut => met.timeouts += 1,
+                    Ended::Closed => met.closed += 1,
                 }
-                for connection in server.connections() {
-                    connection.close("cut");
+                (start.elapsed(), caller, n, ended).hash(&mut met.trace);
+            }
+            sleep(self.millis(60)).await;
+        }
+    }
+
+    async fn call(&self, caller: u64, n: u64, timeout: Duration) -> Ended {
+        let size = [1, 100, 5_000, 100_000][self.below(4) as usize];
+        let mut body = format!("{caller}-{n}-").into_bytes();
+        body.resize(body.len() + size, self.below(256) as u8);
+        // A dial would ask the real network, and take real time.
+        if !self.connection().is_open() {
+            return Ended::Closed;
+        }
+        let request = Command::request(SLOW_ECHO).with_body(body.clone());
+        match self.client.invoke("net", request, timeout).await {
+            Ok(answer) => {
+                assert_eq!(answer.body, body, "seed {}: another call's answer", self.seed);
+                Ended::Answered
+            }
+            Err(RpcError::Timeout { .. }) => Ended::TimedOut,
+            Err(RpcError::Closed { .. }) => Ended::Closed,
+            Err(other) => panic!("seed {}: {other}", self.seed),
+        }
+    }
+
+    /// Bytes arrive in pieces of any size after a while; in a black hole never.
+    async fn carry(
+        self: Rc<Self>,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        hole: bool,
+    ) {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let most = 1 + self.below(buffer.len() as u64) as usize;
+            match from.read(&mut buffer[..most]).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) if hole => {}
+                Ok(n) => {
+                    sleep(self.millis(30)).await;
+                    if to.write_all(&buffer[..n]).await.is_err() {
+                        break;
+                    }
                 }
-                let pause = random.borrow_mut().millis(100);
-                sleep(pause).await;
-                link(&client, &server, &random, &met);
             }
         }
-    });
-    for caller in callers {
-        caller.await.unwrap();
+        let _ = to.shutdown().await;
     }
-    cutter.abort();
-    met.late.fetch_add(client.counters().strays.load(SeqCst) as usize, SeqCst);
-    if let Ok(connection) = client.connect("net", Duration::ZERO).await {
-        assert_eq!(connection.in_flight(), 0, "seed {seed}: a slot is left over");
-    }
+}
+
+/// How a call ended.
+#[derive(Hash)]
+enum Ended {
+    Answered,
+    TimedOut,
+    Closed,
+}
+
+fn serve(connection: &ConnectionOptions) -> Server {
+    let mut options = ServerOptions::default();
+    options.connection = connection.clone();
+    Server::bind_nothing(Router::new().route(SLOW_ECHO, processor_fn(slow_echo), Lane::inline()), options)
 }
 
 fn slow_echo(request: rocketwire_remoting::Request) -> Answer {
@@ -144,72 +271,4 @@ fn slow_echo(request: rocketwire_remoting::Request) -> Answer {
             response
         }),
     }
-}
-
-async fn call(caller: u64, client: RemotingClient, random: Rc<RefCell<Random>>, met: Arc<Met>, seed: u64) {
-    for n in 0..CALLS {
-        let (timeout, pause, size, delay) = {
-            let mut random = random.borrow_mut();
-            let sizes = [1, 100, 5_000, 100_000];
-            let size = sizes[random.below(4) as usize];
-            (random.millis(700) + Duration::from_millis(1), random.millis(60), size, random.below(256) as u8)
-        };
-        let mut body = format!("{caller}-{n}-").into_bytes();
-        body.resize(body.len() + size, delay);
-        let begun = Instant::now();
-        let request = Command::request(SLOW_ECHO).with_body(body.clone());
-        let outcome = client.invoke("net", request, timeout).await;
-        let took = begun.elapsed();
-        assert!(took <= timeout + SLACK, "seed {seed}: {took:?} for a call of {timeout:?}");
-        match outcome {
-            Ok(answer) => {
-                assert_eq!(answer.body, body, "seed {seed}: another call's answer");
-                met.answered.fetch_add(1, SeqCst);
-            }
-            Err(RpcError::Timeout { .. }) => drop(met.timeouts.fetch_add(1, SeqCst)),
-            Err(RpcError::Closed { .. } | RpcError::Connect { .. }) => drop(met.closed.fetch_add(1, SeqCst)),
-            Err(other) => panic!("seed {seed}: {other}"),
-        }
-        sleep(pause).await;
-    }
-}
-
-/// A new pair of pipes between both, with weather in the middle.
-fn link(client: &RemotingClient, server: &Server, random: &Rc<RefCell<Random>>, met: &Arc<Met>) {
-    let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    let (client_end, client_wire) = duplex(1 << 16);
-    let (server_end, server_wire) = duplex(1 << 16);
-    client.adopt("net", client_end, nowhere, nowhere);
-    server.adopt(server_end, nowhere, nowhere).unwrap();
-    let hole = random.borrow_mut().below(12) == 0;
-    met.black_holes.fetch_add(usize::from(hole), SeqCst);
-    let (client_read, client_write) = tokio::io::split(client_wire);
-    let (server_read, server_write) = tokio::io::split(server_wire);
-    tokio::task::spawn_local(carry(client_read, server_write, random.clone(), hole));
-    tokio::task::spawn_local(carry(server_read, client_write, random.clone(), false));
-}
-
-/// Bytes arrive in pieces of any size after a while; in a black hole never.
-async fn carry(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    random: Rc<RefCell<Random>>,
-    hole: bool,
-) {
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let most = 1 + random.borrow_mut().below(buffer.len() as u64) as usize;
-        match from.read(&mut buffer[..most]).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) if hole => {}
-            Ok(n) => {
-                let delay = random.borrow_mut().millis(30);
-                sleep(delay).await;
-                if to.write_all(&buffer[..n]).await.is_err() {
-                    break;
-                }
-            }
-        }
-    }
-    let _ = to.shutdown().await;
 }

@@ -39,6 +39,15 @@ impl Checkpoint {
         self.durable
     }
 
+    /// How far the log is flushed, by a file that is only looked at; `None` when no slot of it is whole.
+    pub(crate) fn peek(file: &dyn StorageFile) -> io::Result<Option<u64>> {
+        let mut newest = None;
+        for slot in 0..2 {
+            newest = newest.max(decode(&read_range(file, slot * SLOT_DISTANCE, SLOT)?));
+        }
+        Ok(newest.map(|(_, durable)| durable))
+    }
+
     /// Notes durably that the log is flushed up to `durable`.
     pub(crate) fn save(&mut self, durable: u64) -> io::Result<()> {
         let generation = self.generation + 1;

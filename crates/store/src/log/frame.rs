@@ -17,11 +17,26 @@ pub(crate) struct FrameHeader {
     pub(crate) length: usize,
     /// How far the log was known to be flushed when the frame was written.
     pub(crate) durable: u64,
+    /// Written by a repair in place of bytes that were damaged: its records only say which ones are lost.
+    pub(crate) is_filler: bool,
 }
+
+/// Marks a filler, in the place of `durable`, which never comes near it. A store that does not know of fillers takes
+/// such a frame for damage.
+const FILLER: u64 = 1 << 63;
 
 /// Fills in the header of `frame`, which begins at `offset` of the log and holds its records already.
 pub(crate) fn finish(frame: &mut [u8], offset: u64, durable: u64) {
     debug_assert!(frame.len() > HEADER && durable <= offset, "a frame holds records and is not durable yet");
+    seal(frame, offset, durable);
+}
+
+/// As [`finish`], for a frame that takes the place of damaged bytes.
+pub(crate) fn finish_filler(frame: &mut [u8], offset: u64, durable: u64) {
+    seal(frame, offset, durable.min(offset) | FILLER);
+}
+
+fn seal(frame: &mut [u8], offset: u64, durable: u64) {
     let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
     put(frame, 0, length.to_be_bytes());
     put(frame, 8, offset.to_be_bytes());
@@ -40,8 +55,10 @@ pub(crate) fn claimed_length(bytes: &[u8], offset: u64) -> Option<usize> {
 pub(crate) fn check(bytes: &[u8], offset: u64) -> Option<FrameHeader> {
     let length = claimed_length(bytes, offset)?;
     let frame = bytes.get(..length)?;
-    let durable = u64_at(frame, 16)?;
-    (u32_at(frame, 4)? == checksum(frame) && durable <= offset).then_some(FrameHeader { length, durable })
+    let mark = u64_at(frame, 16)?;
+    let (durable, is_filler) = (mark & !FILLER, mark & FILLER != 0);
+    let is_valid = u32_at(frame, 4)? == checksum(frame) && durable <= offset;
+    is_valid.then_some(FrameHeader { length, durable, is_filler })
 }
 
 /// Bytes of `bytes` that are whole, valid frames from the front on.
@@ -76,7 +93,7 @@ mod tests {
     #[test]
     fn a_frame_is_valid_at_its_own_offset_only() {
         let bytes = frame(4096);
-        assert_eq!(check(&bytes, 4096), Some(FrameHeader { length: 36, durable: 2048 }));
+        assert_eq!(check(&bytes, 4096), Some(FrameHeader { length: 36, durable: 2048, is_filler: false }));
         assert_eq!(check(&bytes, 4097), None);
     }
 
@@ -91,6 +108,13 @@ mod tests {
         for length in 0..good.len() {
             assert_eq!(check(&good[..length], 7), None, "length {length}");
         }
+    }
+
+    #[test]
+    fn a_filler_says_what_it_is() {
+        let mut bytes = frame(64);
+        finish_filler(&mut bytes, 64, 100);
+        assert_eq!(check(&bytes, 64), Some(FrameHeader { length: 36, durable: 64, is_filler: true }));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn parse(bytes: &'a [u8], start: u64) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8], start: u64) -> Option<Self> {
         let header = frame::check(bytes, start)?;
         let frame = Self { start, header, records: bytes.get(frame::HEADER..header.length)? };
         // Records that do not fill the frame exactly were not written by a store: no better than a bad checksum.
@@ -30,7 +30,7 @@ impl<'a> Frame<'a> {
 
     /// Its records, each with the entry that leads to it.
     pub(crate) fn records(&self) -> impl Iterator<Item = (Record<'a>, Entry)> {
-        let (start, records) = (self.start, self.records);
+        let (start, records, is_filler) = (self.start, self.records, self.header.is_filler);
         let mut at = 0;
         std::iter::from_fn(move || {
             let record = Record::parse(records.get(at..)?).ok()?;
@@ -41,7 +41,7 @@ impl<'a> Frame<'a> {
                 physical,
                 size: record.size() as u32,
                 frame_distance: frame_distance as u32,
-                tags_code: record.tags_code(),
+                tags_code: if is_filler { Entry::LOST } else { record.tags_code() },
             };
             (record.physical_offset() == physical.cast_signed()).then_some((record, entry))
         })
@@ -93,6 +93,11 @@ impl<'a> FrameReader<'a> {
     /// Log offset behind the file.
     pub(crate) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Goes on at this log offset, where a frame must begin.
+    pub(crate) fn skip_to(&mut self, at: u64) {
+        self.at = at.clamp(self.at, self.end);
     }
 
     /// The next frame; `None` where the file ends or the frame is bad.

@@ -56,6 +56,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// `tags_code` of a record that a repair found to be lost. No hash is outside the range of an `i32`.
+    pub(crate) const LOST: i64 = i64::MIN;
+
+    /// Whether there is nothing but a note that the record is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.tags_code == Self::LOST
+    }
+
     pub(crate) fn frame_start(&self) -> u64 {
         self.physical - u64::from(self.frame_distance)
     }

@@ -243,6 +243,7 @@ impl<'a> Recovery<'a> {
         self.report.bytes = self.end - self.origin.start;
         self.report.segments = self.closed.len() + 1;
         self.report.queues = self.registry.names().len();
+        self.report.repaired.clone_from(&self.origin.repaired);
         Ok((active, self.end))
     }
 

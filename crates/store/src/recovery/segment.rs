@@ -100,6 +100,10 @@ impl Recovery<'_> {
     }
 
     fn add_frame(&mut self, frame: &Frame<'_>, segment: u64, last: &mut i64) -> Result<(), OpenError> {
+        let frame_end = frame.start + frame.header.length as u64;
+        if frame.header.is_filler && !self.origin.is_repaired(frame.start, frame_end) {
+            return Err(self.nonsense(segment, frame.start, "a filler stands where nothing was repaired"));
+        }
         for (record, entry) in frame.records() {
             *last = (*last).max(record.store_timestamp());
             self.report.records += 1;

@@ -5,6 +5,7 @@
 //! combination.
 
 mod memory;
+mod read_only;
 mod real;
 
 use std::fmt::Debug;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use memory::MemoryStorage;
+pub use read_only::ReadOnlyStorage;
 pub use real::RealStorage;
 
 /// Folders and names.

@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use rocketwire_store::{Bounds, Drive, Flush, OpenError, ReadLimits, ReadStatus, StoreOptions};
+use rocketwire_store::{
+    Bounds, Drive, Flush, OpenError, ReadLimits, ReadStatus, RecoveryReport, StoreOptions,
+};
 use rocketwire_testkit::{ManualClock, Random, SimulatedDisk};
 use std::sync::Arc;
 
 use crate::support::{Log, Message, all, open};
 use crate::world::World;
 
-const TOPICS: [(&str, u32); 3] = [("orders", 0), ("orders", 1), ("gone", 0)];
+pub const TOPICS: [(&str, u32); 3] = [("orders", 0), ("orders", 1), ("gone", 0)];
 
 /// A store of some segments with tags, properties, a deleted topic, a table, and old segments that were deleted.
-fn small_store() -> SimulatedDisk {
+pub fn small_store() -> SimulatedDisk {
     let disk = SimulatedDisk::new(1);
     let (log, clock) = boot(&disk).unwrap();
     for n in 0..30 {
@@ -37,7 +39,12 @@ fn small_store() -> SimulatedDisk {
     disk
 }
 
-fn boot(disk: &SimulatedDisk) -> Result<(Log, Arc<ManualClock>), OpenError> {
+pub fn boot(disk: &SimulatedDisk) -> Result<(Log, Arc<ManualClock>), OpenError> {
+    let clock = Arc::new(ManualClock::new(1_000_000));
+    boot_at(disk, clock.clone()).map(|(log, _)| (log, clock))
+}
+
+pub fn boot_at(disk: &SimulatedDisk, clock: Arc<ManualClock>) -> Result<(Log, RecoveryReport), OpenError> {
     let mut options = StoreOptions::new(Path::new("/store"));
     options.flush = Flush::Sync;
     options.segment_bytes = 700;
@@ -45,9 +52,7 @@ fn boot(disk: &SimulatedDisk) -> Result<(Log, Arc<ManualClock>), OpenError> {
     options.tail_cache_bytes = 0;
     options.retention = std::time::Duration::from_secs(500);
     options.drive = Drive::Manual;
-    let clock = Arc::new(ManualClock::new(1_000_000));
-    let (log, _) = open(Arc::new(disk.clone()), clock.clone(), Arc::new(()), options)?;
-    Ok((log, clock))
+    open(Arc::new(disk.clone()), clock, Arc::new(()), options)
 }
 
 type Content = Vec<(Bounds, Vec<u8>, Vec<i64>)>;
@@ -104,12 +109,12 @@ impl Outcomes {
     }
 }
 
-fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
     let with_contents = |path: PathBuf| disk.contents(&path).map(|bytes| (path, bytes));
     disk.paths().into_iter().filter_map(with_contents).collect()
 }
 
-fn is_in(path: &Path, dir: &str) -> bool {
+pub fn is_in(path: &Path, dir: &str) -> bool {
     path.parent().is_some_and(|parent| parent.ends_with(dir))
 }
 

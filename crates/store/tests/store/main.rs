@@ -13,4 +13,5 @@ mod read;
 mod retention;
 mod support;
 mod threads;
+mod tools;
 mod world;

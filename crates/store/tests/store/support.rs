@@ -124,7 +124,7 @@ impl<'a> Message<'a> {
             [("TAGS", self.tags), ("KEYS", self.keys), ("UNIQ_KEY", self.unique)].map(property).concat();
         let mut out = vec![0; 4];
         out.extend(0xDAA3_20A7_u32.to_be_bytes());
-        out.extend(0_u32.to_be_bytes());
+        out.extend(rocketwire_protocol::message::record::body_crc(body).to_be_bytes());
         out.extend(self.queue_id.to_be_bytes());
         out.extend([0; 20]);
         out.extend(self.sys_flag.to_be_bytes());
