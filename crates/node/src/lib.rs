@@ -37,4 +37,5 @@ pub use builder::NodeBuilder;
 pub use error::NodeError;
 pub use node::Node;
 pub use options::{NodeOptions, Place};
+pub use rocketwire_broker::import;
 pub use rocketwire_store::Flush;

@@ -7,6 +7,7 @@ mod decode;
 mod quickstart;
 mod send;
 mod serve;
+mod store;
 
 use clap::Subcommand;
 
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Decode(decode::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
+    #[command(subcommand)]
+    Store(store::Store),
     Completion(completion::Args),
 }
 
@@ -41,6 +44,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> Result<(), Failure> {
         Command::Consume(args) => consume::run(&args),
         Command::Decode(args) => decode::run(args),
         Command::Bench(bench) => bench::run(bench),
+        Command::Store(store) => store::run(&store),
         Command::Completion(args) => completion::run(&args),
     }
 }

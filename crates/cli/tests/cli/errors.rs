@@ -21,7 +21,18 @@ fn a_wrong_command_line_is_code_2() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for args in [&["serve"][..], &["send"], &["consume"], &["decode"], &["completion"], &["bench", "rpc"]] {
+    for args in [
+        &["serve"][..],
+        &["send"],
+        &["consume"],
+        &["decode"],
+        &["completion"],
+        &["bench", "rpc"],
+        &["store", "check"],
+        &["store", "dump"],
+        &["store", "repair"],
+        &["store", "import"],
+    ] {
         let ended = run(&[args, &["--help"]].concat(), b"").ok();
         assert!(ended.stdout.contains("Examples:"), "{args:?}");
     }

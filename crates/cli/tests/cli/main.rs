@@ -10,5 +10,6 @@ mod errors;
 mod quickstart;
 mod round_trip;
 mod stop;
+mod store;
 mod support;
 mod wrong_bytes;
