@@ -15,15 +15,8 @@
 //! | `keys` | finding records by their keys |
 //! | `append` | the pending group and the thread that writes it |
 //! | `recovery` | from files to a running log, and the rule about damage |
-<<<<<<< crates/store/src/lib.rs
-<<<<<<< crates/store/src/lib.rs
 //! | [`import`] | a store that is written from records of another broker |
 //! | [`tools`] | what is done with a folder that is not open: check, dump, repair |
-=======
->>>>>>> /tmp/land.new
-=======
-//! | [`tools`] | what is done with a folder that is not open: check, dump, repair |
->>>>>>> /tmp/r.new
 
 mod append;
 mod clock;

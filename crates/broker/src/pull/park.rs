@@ -69,17 +69,11 @@ fn park_until(shared: &Arc<Shared>, held: Held, deadline: Duration, answer: Comm
     if !connection.is_open() {
         drop_connection(shared, connection.id());
     }
-<<<<<<< /tmp/r.h
-    if shared.is_stopping() {
-        release_all(shared);
-    }
-    true
-=======
     // The broker may have begun to stop since this pull was decided about, and released all parked ones.
     if shared.is_stopping() {
         release_all(shared);
     }
->>>>>>> /tmp/r.new
+    true
 }
 
 /// Wakes pulls when messages arrive; called from the store's thread.
