@@ -17,7 +17,7 @@ const FRAME: usize = 1 << 20;
 pub(super) const MIN_FRAME: u64 = (frame::HEADER + MIN_LEN) as u64;
 
 /// Makes fillers for one stretch of the log after the other.
-pub(super) struct Fillers<'a> {
+pub(crate) struct Fillers<'a> {
     lost: Vec<(&'a LostRange, i64)>,
     timestamp: i64,
     durable: u64,

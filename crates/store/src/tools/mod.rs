@@ -24,4 +24,5 @@ pub use audit::LostRange;
 pub use check::{CheckReport, Finding, FindingKind, QueueReport, check};
 pub use dump::{DumpedRecord, dump};
 pub use error::ToolError;
+pub(crate) use filler::Fillers;
 pub use repair::{RepairReport, RepairedDamage, repair};
