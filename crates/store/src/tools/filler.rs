@@ -25,7 +25,7 @@ pub(crate) struct Fillers<'a> {
 
 impl<'a> Fillers<'a> {
     /// Stand-ins for these records. `durable` is how far the log was known to be flushed.
-    pub(super) fn new(lost: &'a [LostRange], timestamp: i64, durable: u64) -> Self {
+    pub(crate) fn new(lost: &'a [LostRange], timestamp: i64, durable: u64) -> Self {
         let mut lost: Vec<_> =
             lost.iter().flat_map(|range| (range.from..range.to).map(move |offset| (range, offset))).collect();
         // The next is taken from the back.
@@ -38,14 +38,20 @@ impl<'a> Fillers<'a> {
         self.lost.is_empty()
     }
 
+    /// Bytes of one frame that holds every stand-in that is left and nothing else.
+    pub(crate) fn exact_len(&self) -> u64 {
+        let records: usize = self.lost.iter().map(|(range, _)| stand_in_len(&range.topic)).sum();
+        (frame::HEADER + records) as u64
+    }
+
     /// The frame that begins at `at`, in a stretch that ends at `end` of the log.
-    pub(super) fn frame(&mut self, at: u64, end: u64) -> Vec<u8> {
+    pub(crate) fn frame(&mut self, at: u64, end: u64) -> Vec<u8> {
         let left = usize::try_from(end - at).unwrap_or(usize::MAX);
         let most = FRAME.min(left);
         let mut bytes = vec![0; frame::HEADER];
         let mut last = None;
         while let Some((range, offset)) = self.lost.last().copied() {
-            if bytes.len() + stand_in_len(&range.topic, 0) > most {
+            if bytes.len() + stand_in_len(&range.topic) > most {
                 break;
             }
             last = Some((bytes.len(), range, offset));
@@ -97,8 +103,8 @@ fn padding(used: usize, left: usize, goes_on: bool) -> usize {
     }
 }
 
-fn stand_in_len(topic: &str, body: usize) -> usize {
-    MIN_LEN + topic.len() + usize::from(topic.len() > 127) + body
+fn stand_in_len(topic: &str) -> usize {
+    MIN_LEN + topic.len() + usize::from(topic.len() > 127)
 }
 
 fn encode(topic: &str, queue_id: i32, kind: TransactionType, body: usize, bytes: &mut Vec<u8>) {
