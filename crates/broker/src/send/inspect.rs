@@ -22,7 +22,14 @@ pub(crate) struct Inspected<'a> {
 }
 
 /// Properties that the broker sets or removes on every send.
-const OURS: [&str; 4] = [property::CLUSTER, property::MSG_REGION, property::TRACE_ON, property::POP_CK];
+const OURS: [&str; 5] = [
+    property::CLUSTER,
+    property::MSG_REGION,
+    property::TRACE_ON,
+    property::POP_CK,
+    // Which half message another one follows is the broker's own note.
+    property::TRAN_PREPARED_QUEUE_OFFSET,
+];
 
 impl<'a> Inspected<'a> {
     /// Walks over a property string. Where a name repeats, the last one counts.

@@ -6,12 +6,12 @@ use rocketwire_protocol::{
     Command,
     header::CheckTransactionStateRequestHeader,
     message::{
-        NewRecord, Properties, RecordView,
+        NewRecord, OffsetMessageId, Properties, RecordView,
         name::{TRANS_CHECK_MAX_TIME_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC},
         property, record, records,
     },
 };
-use rocketwire_store::{QueueId, ReadError, ReadLimits, Store};
+use rocketwire_store::{Append, AppendError, Appended, QueueId, ReadError, ReadLimits, Store, Wait};
 
 use super::{Pending, TransactionSnapshot, Transactions, end::conclude};
 use crate::{back::encode_as, send::Stored, shared::Shared};
@@ -40,13 +40,13 @@ pub(crate) fn check_due(shared: &Arc<Shared>) {
             continue;
         };
         let is_given_up =
-            pending.checks > shared.options.transaction_check_max || now - pending.since_ms > MAX_AGE_MS;
+            pending.checks >= shared.options.transaction_check_max || now - pending.since_ms > MAX_AGE_MS;
         if is_given_up {
             give_up(shared, offset, &half);
         } else if is_immune(&half, now) {
             tracing::trace!(offset, "the producer wants to be asked later");
         } else {
-            ask(shared, offset, &pending, &half);
+            ask_anew(shared, offset, &half);
         }
     }
 }
@@ -57,14 +57,86 @@ fn is_immune(half: &RecordView, now: i64) -> bool {
         .is_some_and(|seconds| now.saturating_sub(half.born_timestamp()) < seconds.saturating_mul(1000))
 }
 
+/// Stores a half message once more, with how often it was asked about, and asks about that one. So the count outlives
+/// a restart, and a half message stays ahead of retention as long as it waits.
+fn ask_anew(shared: &Arc<Shared>, offset: i64, half: &RecordView) {
+    let Some((offset, mut pending)) = shared.transactions().claim(offset) else {
+        // Its verdict came meanwhile.
+        return;
+    };
+    pending.checks = pending.checks.saturating_add(1);
+    store_anew(shared, Some(offset), pending, half, |_| {});
+}
+
+/// Stores a half message at the end of the half queue; it follows the one at `from`, which was claimed.
+pub(super) fn store_anew(
+    shared: &Arc<Shared>,
+    from: Option<i64>,
+    mut pending: Pending,
+    half: &RecordView,
+    done: impl FnOnce(Result<(), AppendError>) + Send + 'static,
+) {
+    let queue = shared.topic(TRANS_HALF_TOPIC).and_then(|topic| topic.queue(0));
+    let mut properties = Properties::parse(half.properties());
+    properties.set(property::TRANSACTION_CHECK_TIMES, &pending.checks.to_string());
+    properties.remove(property::TRAN_PREPARED_QUEUE_OFFSET);
+    if let Some(from) = from {
+        properties.set(property::TRAN_PREPARED_QUEUE_OFFSET, &from.to_string());
+    }
+    let (times, flag) = (half.reconsume_times(), half.sys_flag());
+    let mut bytes = Vec::with_capacity(half.raw().len() + 64);
+    let encoded = encode_as(half, TRANS_HALF_TOPIC, 0, &properties, times, flag, 0, &mut bytes);
+    let (Some(queue), Ok(())) = (queue, encoded) else {
+        // It has no room for a number more: it is asked about as it is.
+        if let Some(from) = from {
+            ask(shared, from, &pending, half);
+            shared.transactions().put_back(from, pending);
+        }
+        return done(Ok(()));
+    };
+    let (on_thread, half) = (Arc::clone(shared), half.clone());
+    let append = Append { queue, records: &bytes, wait: Wait::Write };
+    let stored = Stored::Call(Box::new(move |result: Result<Appended, AppendError>| match result {
+        Ok(appended) => {
+            let group = pending.group.clone();
+            match from {
+                Some(from) => {
+                    pending.physical_offset = appended.physical_offset;
+                    on_thread.transactions().moved(from, appended.queue_offset, pending.clone());
+                }
+                None => on_thread.transactions().insert(
+                    appended.queue_offset,
+                    appended.physical_offset,
+                    group,
+                    pending.since_ms,
+                ),
+            }
+            if from.is_some() {
+                ask(&on_thread, appended.queue_offset, &pending, &half);
+            }
+            done(Ok(()));
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a half message was not stored anew; it is asked about later");
+            if let Some(from) = from {
+                pending.checks -= 1;
+                on_thread.transactions().put_back(from, pending);
+            }
+            done(Err(error));
+        }
+    }));
+    shared.store.append(append, stored);
+}
+
 fn ask(shared: &Shared, offset: i64, pending: &Pending, half: &RecordView) {
     let Some(producer) = shared.clients().next_producer(&pending.group) else {
         tracing::debug!(group = %pending.group, "no producer of the group is connected to ask about a transaction");
         return;
     };
-    let Some(body) = as_sent(half) else {
+    let Some(body) = as_sent(half, offset, pending.physical_offset) else {
         return;
     };
+    let id = OffsetMessageId { host: half.store_host(), offset: pending.physical_offset };
     let unique_id = half.property(property::UNIQ_KEY).map(Into::into);
     let mut header = CheckTransactionStateRequestHeader {
         topic: Some(TRANS_HALF_TOPIC.into()),
@@ -72,7 +144,7 @@ fn ask(shared: &Shared, offset: i64, pending: &Pending, half: &RecordView) {
         commit_log_offset: pending.physical_offset,
         msg_id: unique_id.clone(),
         transaction_id: unique_id,
-        offset_msg_id: Some(half.offset_message_id().to_string().into()),
+        offset_msg_id: Some(id.to_string().into()),
         ..Default::default()
     };
     header.base.broker_name = Some(shared.options.broker_name.clone());
@@ -83,7 +155,7 @@ fn ask(shared: &Shared, offset: i64, pending: &Pending, half: &RecordView) {
 }
 
 /// The half message as its producer sent it: under its own topic and queue.
-fn as_sent(half: &RecordView) -> Option<Vec<u8>> {
+fn as_sent(half: &RecordView, offset: i64, physical_offset: i64) -> Option<Vec<u8>> {
     let new = NewRecord {
         topic: half.property(property::REAL_TOPIC)?,
         queue_id: half.property(property::REAL_QID)?.parse().ok()?,
@@ -99,13 +171,13 @@ fn as_sent(half: &RecordView) -> Option<Vec<u8>> {
     };
     let mut bytes = Vec::with_capacity(half.raw().len());
     record::encode(&new, &mut bytes).ok()?;
-    record::patch(&mut bytes, half.queue_offset(), half.physical_offset(), half.store_timestamp());
+    record::patch(&mut bytes, offset, physical_offset, half.store_timestamp());
     Some(bytes)
 }
 
 /// Nobody answered for it: it goes where operators find it.
 fn give_up(shared: &Arc<Shared>, offset: i64, half: &RecordView) {
-    let Some(pending) = shared.transactions().claim(offset) else {
+    let Some((offset, pending)) = shared.transactions().claim(offset) else {
         return;
     };
     tracing::warn!(offset, group = %pending.group, "a half message has no verdict and goes to {TRANS_CHECK_MAX_TIME_TOPIC}");
@@ -140,6 +212,12 @@ pub(crate) fn restore(
         if !done.contains(&record.queue_offset()) {
             let group = record.property(property::PGROUP).unwrap_or_default().into();
             table.insert(record.queue_offset(), record.physical_offset(), group, record.born_timestamp());
+        }
+        let number = |name| record.property(name).and_then(|number| number.parse::<i64>().ok());
+        let from = number(property::TRAN_PREPARED_QUEUE_OFFSET);
+        let checks = number(property::TRANSACTION_CHECK_TIMES).unwrap_or(0);
+        if from.is_some() || checks > 0 {
+            table.note(record.queue_offset(), from, i32::try_from(checks).unwrap_or(i32::MAX));
         }
     })?;
     table.set_ends(half_end, op_end);

@@ -43,7 +43,7 @@ pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Pl
         _ => None,
     };
     let offset = header.tran_state_table_offset;
-    let Some(pending) = shared.transactions().claim(offset) else {
+    let Some((offset, pending)) = shared.transactions().claim(offset) else {
         // It has its verdict: answering again must not deliver again.
         return Ok(Plan::success());
     };

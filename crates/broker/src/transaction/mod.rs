@@ -4,14 +4,17 @@
 //! ```text
 //! send with TRAN_MSG -> half queue -> pending --END_TRANSACTION--> real message -> op record
 //!                                        | no verdict in time
-//!                                        +--> CHECK_TRANSACTION_STATE to a producer of the group, 15 times at most
+//!                                        +--> CHECK_TRANSACTION_STATE to a producer of the group, 15 times at most;
+//!                                     |        each time it is stored anew, with the count
 //! ```
 //! The op queue says which half messages are done. The table of pending ones is rebuilt from both queues.
 
 mod check;
 mod end;
+mod resume;
 mod table;
 
 pub(crate) use check::{check_due, restore};
 pub(crate) use end::end;
+pub(crate) use resume::resume;
 pub(crate) use table::{Pending, TransactionSnapshot, Transactions};

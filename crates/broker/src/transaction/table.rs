@@ -13,6 +13,8 @@ pub(crate) struct Transactions {
     /// `op_from` of half messages whose verdict is on its way to the log. A restart must find them: the verdict may
     /// not arrive there.
     claimed: BTreeMap<i64, i64>,
+    /// Former offsets of half messages that were stored anew since: producers may know them by those.
+    aliases: BTreeMap<i64, i64>,
     limit: usize,
     /// The end of the half queue, and of the op queue, as far as known.
     half_end: i64,
@@ -31,6 +33,8 @@ pub(crate) struct Pending {
     pub(crate) since_ms: i64,
     /// How often it was asked about.
     pub(crate) checks: i32,
+    /// Its former offsets, as many as it was asked about at most.
+    pub(crate) former: Vec<i64>,
     /// The op queue's end when it was stored: its verdict is not before that.
     pub(crate) op_from: i64,
 }
@@ -50,6 +54,7 @@ impl Transactions {
         Transactions {
             pending: BTreeMap::new(),
             claimed: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             limit,
             half_end: 0,
             op_end: 0,
@@ -80,23 +85,55 @@ impl Transactions {
         group: ByteString,
         since_ms: i64,
     ) {
-        let pending = Pending { physical_offset, group, since_ms, checks: 0, op_from: self.op_end };
+        let former = Vec::new();
+        let pending = Pending { physical_offset, group, since_ms, checks: 0, former, op_from: self.op_end };
         self.half_end = self.half_end.max(half_offset + 1);
         self.pending.insert(half_offset, pending);
         self.changes += 1;
     }
 
-    /// Takes a half message for its verdict; [`put_back`](Self::put_back), [`done`](Self::done) or
+    /// A half message that was claimed is stored once more: it waits at its new offset.
+    pub(crate) fn moved(&mut self, from: i64, half_offset: i64, mut pending: Pending) {
+        self.claimed.remove(&from);
+        self.pending.remove(&from);
+        pending.former.push(from);
+        self.aliases.extend(pending.former.iter().map(|former| (*former, half_offset)));
+        self.half_end = self.half_end.max(half_offset + 1);
+        self.pending.insert(half_offset, pending);
+        self.changes += 1;
+    }
+
+    /// What the queue says of a half message: it follows another one, and was asked about so often.
+    pub(crate) fn note(&mut self, half_offset: i64, from: Option<i64>, checks: i32) {
+        let before = from.and_then(|from| self.pending.remove(&from).map(|before| (from, before)));
+        let Some(pending) = self.pending.get_mut(&half_offset) else {
+            // It has its verdict, and so have all before it.
+            return;
+        };
+        pending.checks = checks;
+        if let Some((from, before)) = before {
+            pending.former = before.former;
+            pending.former.push(from);
+            self.aliases.extend(pending.former.iter().map(|former| (*former, half_offset)));
+        }
+    }
+
+    /// Takes a half message for its verdict, by its offset or a former one; tells where it is. [`put_back`](Self::put_back), [`done`](Self::done) or
     /// [`forget`](Self::forget) must follow. `None`: it has one, or was never there.
-    pub(crate) fn claim(&mut self, half_offset: i64) -> Option<Pending> {
+    pub(crate) fn claim(&mut self, half_offset: i64) -> Option<(i64, Pending)> {
+        let half_offset = self.aliases.get(&half_offset).copied().unwrap_or(half_offset);
         let pending = self.pending.remove(&half_offset)?;
+        for former in &pending.former {
+            self.aliases.remove(former);
+        }
         self.claimed.insert(half_offset, pending.op_from);
-        Some(pending)
+        Some((half_offset, pending))
     }
 
     /// The verdict could not be stored: the half message waits again.
     pub(crate) fn put_back(&mut self, half_offset: i64, pending: Pending) {
         self.claimed.remove(&half_offset);
+        self.aliases.extend(pending.former.iter().map(|former| (*former, half_offset)));
         self.pending.insert(half_offset, pending);
     }
 
@@ -108,14 +145,16 @@ impl Transactions {
 
     /// The half message needs no verdict in the op queue.
     pub(crate) fn forget(&mut self, half_offset: i64) {
-        self.pending.remove(&half_offset);
+        for former in self.pending.remove(&half_offset).map(|pending| pending.former).unwrap_or_default() {
+            self.aliases.remove(&former);
+        }
         self.claimed.remove(&half_offset);
         self.changes += 1;
     }
 
     /// Half messages that have waited since before `before_ms`, at most `limit`, those that were asked about
-    /// least first; each is counted as asked.
-    pub(crate) fn due(&mut self, before_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
+    /// least first.
+    pub(crate) fn due(&self, before_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
         let mut due: Vec<(i32, i64)> = self
             .pending
             .iter()
@@ -124,13 +163,7 @@ impl Transactions {
             .collect();
         due.sort_unstable();
         due.truncate(limit);
-        due.into_iter()
-            .filter_map(|(_, offset)| {
-                let pending = self.pending.get_mut(&offset)?;
-                pending.checks += 1;
-                Some((offset, pending.clone()))
-            })
-            .collect()
+        due.into_iter().filter_map(|(_, offset)| Some((offset, self.pending.get(&offset)?.clone()))).collect()
     }
 
     /// Counts changes of what a snapshot holds.
@@ -171,8 +204,8 @@ mod tests {
     fn a_half_message_has_one_verdict() {
         let mut table = Transactions::new(2);
         table.prepared(&appended(0), "g".into(), 1_000);
-        let pending = table.claim(0).unwrap();
-        assert_eq!(pending.physical_offset, 0);
+        let (offset, pending) = table.claim(0).unwrap();
+        assert_eq!((offset, pending.physical_offset), (0, 0));
         assert!(table.claim(0).is_none());
         table.put_back(0, pending);
         assert!(table.claim(0).is_some());
@@ -197,9 +230,49 @@ mod tests {
         assert!(table.due(999, 10).is_empty());
         let due = table.due(1_000, 10);
         assert_eq!(due.len(), 1);
-        assert_eq!((due[0].0, due[0].1.checks), (0, 1));
+        assert_eq!((due[0].0, due[0].1.checks), (0, 0));
+        asked(&mut table, 0, 2);
         assert_eq!(table.due(2_000, 1)[0].0, 1, "what was asked about least comes first");
-        assert_eq!(table.due(2_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [2, 2]);
+        assert_eq!(table.due(2_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    /// A half message is asked about: it is stored anew.
+    fn asked(table: &mut Transactions, from: i64, to: i64) {
+        let (offset, mut pending) = table.claim(from).unwrap();
+        pending.checks += 1;
+        table.moved(offset, to, pending);
+    }
+
+    #[test]
+    fn a_half_message_is_found_by_its_former_offsets_and_has_one_verdict() {
+        let mut table = Transactions::new(10);
+        table.prepared(&appended(0), "g".into(), 1_000);
+        asked(&mut table, 0, 1);
+        asked(&mut table, 1, 2);
+        assert_eq!((table.len(), table.snapshot().half_from), (1, 2));
+        let (offset, pending) = table.claim(0).unwrap();
+        assert_eq!((offset, pending.checks), (2, 2));
+        assert!(table.claim(1).is_none() && table.claim(2).is_none());
+        table.put_back(offset, pending);
+        assert_eq!(table.claim(1).unwrap().0, 2);
+        table.done(2, 1);
+        assert!(table.claim(0).is_none());
+        assert!(table.aliases.is_empty());
+    }
+
+    #[test]
+    fn a_restart_reads_what_follows_what() {
+        let mut table = Transactions::new(10);
+        for offset in 0..5 {
+            table.insert(offset, 0, "g".into(), 1_000);
+        }
+        // 1 is 0 stored anew, 3 is 1; 4 is 2, and has its verdict.
+        table.note(1, Some(0), 1);
+        table.note(3, Some(1), 2);
+        table.pending.remove(&4);
+        table.note(4, Some(2), 1);
+        assert_eq!(table.due(1_000, 10).iter().map(|(o, p)| (*o, p.checks)).collect::<Vec<_>>(), [(3, 2)]);
+        assert_eq!(table.claim(0).unwrap().0, 3);
     }
 
     #[test]
@@ -226,7 +299,7 @@ mod tests {
             table.prepared(&appended(offset), "g".into(), 1_000);
         }
         // The first is on its way to the log when the snapshot is taken, and a kill can follow.
-        let first = table.claim(0).unwrap();
+        let (_, first) = table.claim(0).unwrap();
         table.claim(1);
         table.done(1, 1);
         assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 0, op_from: 0 });

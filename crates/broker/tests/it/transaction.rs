@@ -96,7 +96,7 @@ async fn a_producer_is_asked_after_a_while_but_not_for_ever() {
     let asked = producing.received(39).remove(0);
     assert!(asked.is_oneway());
     let header: CheckTransactionStateRequestHeader = asked.header().unwrap();
-    assert_eq!(header.tran_state_table_offset, answer.queue_offset);
+    assert_eq!(header.tran_state_table_offset, answer.queue_offset + 1, "it was stored anew");
     assert_eq!(header.transaction_id.as_deref(), Some("id"));
     let record = RecordView::parse(&asked.body).unwrap();
     assert_eq!((record.topic(), record.queue_id()), ("T", 0));
@@ -131,10 +131,89 @@ async fn a_restart_knows_which_half_messages_wait() {
         .iter()
         .map(|asked| asked.header::<CheckTransactionStateRequestHeader>().unwrap().tran_state_table_offset)
         .collect();
-    assert_eq!(asked, [waiting.queue_offset]);
+    assert_eq!(asked, [waiting.queue_offset + 1]);
     client.ok(Command::of(&end(&done, 8))).await;
     client.ok(Command::of(&end(&waiting, 8))).await;
     let bodies: Vec<_> = client.messages("T", 0, 0).await.iter().map(|message| message.body()).collect();
     assert_eq!(bodies, ["done", "waiting"]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn each_question_is_about_the_half_message_as_it_is_stored_anew() {
+    let node = Node::start().await;
+    let (client, producing) = (node.client(), node.client());
+    let first = client.send("T", "x", HALF).await;
+    for round in 1..=2 {
+        producing.heartbeat(&producer("p", "PG")).await;
+        node.clock.advance(Duration::from_secs(30));
+        eventually("the producer is asked", || producing.received(39).len() == round).await;
+    }
+    let halves = client.messages("RMQ_SYS_TRANS_HALF_TOPIC", 0, 0).await;
+    let checks: Vec<_> = halves.iter().map(|half| half.property("TRANSACTION_CHECK_TIMES")).collect();
+    assert_eq!(checks, [None, Some("1"), Some("2")]);
+    let asked: Vec<CheckTransactionStateRequestHeader> =
+        producing.received(39).iter().map(|asked| asked.header().unwrap()).collect();
+    for (asked, half) in asked.iter().zip(&halves[1..]) {
+        assert_eq!(asked.tran_state_table_offset, half.queue_offset());
+        assert_eq!(asked.commit_log_offset, half.physical_offset());
+        assert_eq!(asked.offset_msg_id.as_deref(), Some(&*half.offset_message_id().to_string()));
+    }
+    // The producer's own verdict, about the message as it was sent, comes late; then that of the first question.
+    client.ok(Command::of(&end(&first, 8))).await;
+    let mut late = end(&first, 8);
+    late.tran_state_table_offset = asked[0].tran_state_table_offset;
+    late.commit_log_offset = asked[0].commit_log_offset;
+    client.ok(Command::of(&late)).await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1, "one transaction, one message");
+    node.clock.advance(Duration::from_secs(60));
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(producing.received(39).len(), 2, "nothing is left to ask about");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_count_of_questions_outlives_a_restart() {
+    // spec: client 159
+    let node = Node::start().await;
+    let (client, producing) = (node.client(), node.client());
+    let sent = client.send("T", "x", HALF).await;
+    for round in 1..=8 {
+        producing.heartbeat(&producer("p", "PG")).await;
+        node.clock.advance(Duration::from_secs(30));
+        eventually("the producer is asked", || producing.received(39).len() == round).await;
+    }
+    let node = node.restart().await;
+    let (client, producing) = (node.client(), node.client());
+    for round in 1..=7 {
+        producing.heartbeat(&producer("p", "PG")).await;
+        node.clock.advance(Duration::from_secs(30));
+        eventually("the producer is asked again", || producing.received(39).len() == round).await;
+    }
+    node.clock.advance(Duration::from_secs(30));
+    let given_up = client.wait_for("TRANS_CHECK_MAX_TIME_TOPIC", 0, 1).await;
+    assert_eq!(given_up[0].property("TRANSACTION_CHECK_TIMES"), Some("15"));
+    // An operator finds it, and has it asked about again.
+    let resume = |id: String| {
+        Command::of(&ResumeCheckHalfMessageRequestHeader {
+            topic: Some("T".into()),
+            msg_id: Some(id.into()),
+            ..Default::default()
+        })
+    };
+    client.ok(resume(given_up[0].offset_message_id().to_string())).await;
+    producing.heartbeat(&producer("p", "PG")).await;
+    node.clock.advance(Duration::from_secs(30));
+    eventually("it is asked about", || producing.received(39).len() == 8).await;
+    let asked: CheckTransactionStateRequestHeader = producing.received(39)[7].header().unwrap();
+    let mut commit = end(&sent, 8);
+    commit.tran_state_table_offset = asked.tran_state_table_offset;
+    commit.commit_log_offset = asked.commit_log_offset;
+    client.ok(Command::of(&commit)).await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1);
+    let half = client.messages("RMQ_SYS_TRANS_HALF_TOPIC", 0, asked.tran_state_table_offset).await;
+    let again = client.call(resume(half[0].offset_message_id().to_string())).await;
+    assert_eq!(again.code, 1, "it has its verdict");
+    assert_eq!(client.call(resume("x".to_owned())).await.code, 1);
     node.stop().await;
 }
