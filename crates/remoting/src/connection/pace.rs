@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// About as long as ten writes: cutting a turn costs one of them.
 const SLICE: Duration = Duration::from_micros(40);
 /// Fewer frames are not worth a write of their own, and say little about what one takes.

@@ -28,6 +28,8 @@ use crate::{CloseCause, dispatch::Return, planted::planted, sniff};
 
 /// Bytes of one read, and of the buffer that frames are cut from.
 const READ: usize = 64 << 10;
+/// Bytes of a read that is expected to bring little.
+const FEW: usize = 512;
 /// Reads of one turn: more would starve the other connections.
 const READS: usize = 2;
 /// An output buffer that grew beyond this is given back once it is written.
@@ -67,6 +69,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         pace: Pace::new(),
         wakers: Vec::new(),
         first: true,
+        frugal: true,
         held_back: false,
         drained: false,
         partial: 0,
@@ -135,6 +138,8 @@ struct Task<'a, T> {
     wakers: Vec<Waker>,
     /// No frame has come yet.
     first: bool,
+    /// Nothing but a few bytes came since the buffers were given back, or ever.
+    frugal: bool,
     /// The socket was not looked at in this turn: too much is in work.
     held_back: bool,
     /// Everything was answered before the end.
@@ -239,8 +244,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Reads once. `None`: nothing is there. `Some(true)`: the buffer was filled, there may be more.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
-        if self.input.capacity() == 0 {
-            return self.read_after_idling(cx);
+        if self.frugal {
+            return self.read_few(cx);
         }
         if self.input.capacity() - self.input.len() < READ / 4 {
             let missing = frame::announced_len(&self.input)
@@ -262,17 +267,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
     }
 
-    /// The first read of a connection that gave its buffer back: it gets one only if something is there.
-    fn read_after_idling(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
-        let mut few = [0; 512];
+    /// A read of a connection that gave its buffer back: it gets another one for a frame or so, not for a few bytes.
+    fn read_few(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
+        let mut few = [0; FEW];
         let mut few = ReadBuf::new(&mut few);
         match Pin::new(&mut self.io).poll_read(cx, &mut few) {
             Poll::Pending => Ok(None),
             Poll::Ready(Ok(())) if few.filled().is_empty() => Err(CloseCause::Peer),
             Poll::Ready(Ok(())) => {
-                self.input.reserve(READ);
+                self.frugal = few.remaining() > 0;
+                self.input.reserve(if self.frugal { few.filled().len() } else { READ });
                 self.input.extend_from_slice(few.filled());
-                Ok(Some(few.remaining() == 0))
+                Ok(Some(!self.frugal))
             }
             Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
         }
@@ -291,6 +297,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             match frame::decode(&mut self.input, limits) {
                 Ok(Some(command)) => {
                     self.first = false;
+                    self.frugal = false;
                     self.frame_begun = None;
                     self.frames += 1;
                     if command.is_response() {
@@ -522,12 +529,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if self.frame_begun.is_some() {
             at = at.min(now + Duration::from_secs(1));
         }
-        // Buffers in use are not given back: whoever empties them comes here again.
-        let unused = self.input.is_empty() && self.out.is_empty();
-        if unused && self.input.capacity() + self.out.capacity() > 0 {
+        if self.has_idle_buffers() {
             at = at.min((self.last_active + SHRINK).max(now + TICK));
         }
         at
+    }
+
+    /// Whether there are buffers to give back. Those in use are not: whoever empties them comes by again.
+    fn has_idle_buffers(&self) -> bool {
+        let unused = self.input.len() < FEW && self.out.is_empty();
+        unused && (!self.frugal || self.out.capacity() > 0)
     }
 
     /// How long this connection may do nothing.
@@ -559,8 +570,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         {
             return Err(CloseCause::Idle(idle));
         }
-        if now - self.last_active >= SHRINK && self.input.is_empty() && self.out.is_empty() {
-            self.input = BytesMut::new();
+        if now - self.last_active >= SHRINK && self.has_idle_buffers() {
+            self.input = BytesMut::from(&*self.input);
+            self.frugal = true;
             self.out = Vec::new();
             let mut state = self.shared.lock();
             if state.out.is_empty() {
