@@ -46,3 +46,8 @@ pub use encoding::Encoding;
 pub use fields::{FieldValue, FieldWriter, Fields, WriteFields};
 pub use frame::{EncodeError, FrameError, Limits};
 pub use header::{HeaderError, RequestHeader, ResponseHeader};
+
+/// The examples of the README are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

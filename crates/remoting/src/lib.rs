@@ -65,3 +65,8 @@ pub use options::{
     ClientOptions, ConnectionOptions, InvalidNetwork, Network, ServerOptions, SocketOptions, SocksProxy,
 };
 pub use server::Server;
+
+/// The examples of the README are tests as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,9 +1,16 @@
 //! Cut connections, crowds, and things done many times.
 
-use std::{collections::HashSet, sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    collections::HashSet,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::atomic::Ordering::SeqCst,
+    task::Poll,
+    time::Duration,
+};
 
 use rocketwire_protocol::{Command, Encoding, frame};
-use rocketwire_remoting::RpcError;
+use rocketwire_remoting::{ClientOptions, RemotingClient, Router, RpcError};
 
 use crate::peer::{ECHO, LONG, Peer, client, echo, echo_router, listen, response_to, serve, until, within};
 
@@ -83,6 +90,97 @@ async fn a_thousand_open_and_close_cycles_leave_nothing_behind() {
     until(|| server.connections().is_empty()).await;
     until(|| tasks.num_alive_tasks() <= before).await;
     assert_eq!(server.counters().connections.load(SeqCst), 1_000);
+}
+
+/// Polls a future as it wants to be, and gives it up when it waits for the `waits`th time.
+async fn gives_up<F: Future>(future: F, waits: usize) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut waited = 0;
+    poll_fn(move |cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if waited == waits => Poll::Ready(None),
+        Poll::Pending => {
+            waited += 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Each future of the client is dropped at its first wait, at its second, and so on until it ends by itself.
+#[tokio::test]
+async fn futures_dropped_at_every_await_point_leave_nothing_behind() {
+    type Step = fn(RemotingClient, String) -> Pin<Box<dyn Future<Output = bool>>>;
+    let steps: [(&str, Step); 5] = [
+        ("invoke", |client, addr| {
+            Box::pin(async move { client.invoke(&addr, echo("x"), LONG).await.unwrap().body == "x" })
+        }),
+        ("connect", |client, addr| {
+            Box::pin(async move { client.connect(&addr, LONG).await.unwrap().is_open() })
+        }),
+        ("one-way", |client, addr| {
+            Box::pin(async move { client.invoke_oneway(&addr, echo("x"), LONG).await.is_ok() })
+        }),
+        ("name server", |client, addr| {
+            client.set_name_servers(vec![addr]);
+            Box::pin(async move { client.invoke_name_server(echo("x"), LONG).await.unwrap().body == "x" })
+        }),
+        ("full table", |client, addr| {
+            Box::pin(async move {
+                let (one, two) = tokio::join!(
+                    client.invoke(&addr, echo("x"), LONG),
+                    client.invoke(&addr, echo("y"), LONG)
+                );
+                one.unwrap().body == "x" && two.unwrap().body == "y"
+            })
+        }),
+    ];
+    let server = serve(echo_router()).await;
+    let addr = server.local_addr().to_string();
+    for (name, step) in steps {
+        let mut ended = false;
+        let mut waits = 0;
+        while !ended {
+            let mut options = ClientOptions::default();
+            options.connection.max_in_flight = 1;
+            let client = RemotingClient::new(options, Router::new());
+            let given_up = within(gives_up(step(client.clone(), addr.clone()), waits)).await;
+            ended = given_up.is_some();
+            assert_ne!(given_up, Some(false), "{name}");
+            let connection = client.connect(&addr, LONG).await.unwrap();
+            let answer = within(connection.invoke(echo("sound"), LONG)).await.unwrap();
+            assert_eq!(
+                (&answer.body[..], connection.in_flight()),
+                (&b"sound"[..], 0),
+                "{name}, {waits} waits"
+            );
+            assert_eq!(
+                client.counters().connections.load(SeqCst),
+                1,
+                "{name}: one attempt, whoever waits for it"
+            );
+            waits += 1;
+            client.shutdown().await;
+        }
+        assert!(waits > 1, "{name} never waits");
+    }
+    until(|| server.connections().is_empty()).await;
+    let mut waits = 0;
+    // A shutdown that is given up has stopped listening, and can be asked for again by dropping everything.
+    loop {
+        let server = serve(echo_router()).await;
+        let addr = server.local_addr().to_string();
+        let client = client();
+        client.invoke(&addr, echo("x"), LONG).await.unwrap();
+        let ended = within(gives_up(server.shutdown(LONG), waits)).await.is_some();
+        let refused = || std::net::TcpStream::connect(&addr).is_err();
+        until(refused).await;
+        if ended {
+            break;
+        }
+        waits += 1;
+    }
+    assert!(waits > 0, "the shutdown never waits");
 }
 
 #[tokio::test]
