@@ -25,6 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (n, expression) in expressions.iter().enumerate() {
         fs::write(filters.join(n.to_string()), expression)?;
     }
+    let requests = root.join("corpus/http_request");
+    fs::create_dir_all(&requests)?;
+    fs::write(requests.join("scrape"), b"GET /metrics?x=1 HTTP/1.1\r\nHost: node\r\nAccept: */*\r\n\r\n")?;
     for entry in fs::read_dir(root.join("../crates/testkit/golden"))? {
         let path = entry?.path();
         let (Some(name), Some("hex")) = (path.file_stem(), path.extension().and_then(|ext| ext.to_str())) else {

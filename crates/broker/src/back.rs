@@ -52,9 +52,15 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
     let times = original.reconsume_times().saturating_add(1);
     encode_again(&original, topic.name(), queue_id, &properties, times, &mut bytes)?;
     let shared = Arc::clone(shared);
+    let dead = (fate == Fate::DeadLetter)
+        .then(|| (group.group_name.clone(), bytestring::ByteString::from(original.topic())));
     Ok(Plan::TakeOver(Box::new(move |_, responder| {
         let append = Append { queue, records: &bytes, wait: Wait::Write };
+        let counting = Arc::clone(&shared);
         let done = Stored::Call(Box::new(move |result| {
+            if let (Some((group, topic)), Ok(_)) = (&dead, &result) {
+                counting.offsets().dead(group, topic);
+            }
             responder.send(match result {
                 Ok(_) => Command::response(ResponseCode::SUCCESS),
                 Err(error) => store_failure(&error).into(),

@@ -17,8 +17,8 @@ use rocketwire_protocol::{
 };
 use rocketwire_remoting::{Lane, Processor, Router};
 use rocketwire_store::{
-    AppendError, Clock, OpenError, QueueId, ReadError, RecoveryReport, Storage, Store, StoreOptions, Table,
-    TableError,
+    AppendError, Clock, DiskState, OpenError, QueueId, ReadError, RecoveryReport, Storage, Store,
+    StoreOptions, Table, TableError,
 };
 use tokio::{runtime::Handle, task::JoinHandle};
 
@@ -223,6 +223,20 @@ impl Broker {
             Err(Stop::Refused(refused)) => Err(BrokerError::Options(refused.remark.to_string())),
             Err(Stop::NeedsDisk) => Err(BrokerError::Options("the disk was not waited for".into())),
         }
+    }
+
+    /// Why the store takes no more messages until a restart; `None` while it does.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.shared.store.poisoned()
+    }
+
+    /// Space of the store's disk, and whether messages are refused for lack of it.
+    pub fn disk(&self) -> DiskState {
+        self.shared.store.disk()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// How many pulls are parked.

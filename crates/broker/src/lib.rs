@@ -15,7 +15,7 @@
 //! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
 //! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
-//! | `admin`, `relay`, `statistics`, `meters` | for operators |
+//! | `admin`, `relay`, `statistics`, `meters`, `metrics` | for operators |
 //! | [`import`] | the folder of Apache's broker, taken over |
 //! | `tables`, `periodic`, `blocking`, `overload` | what is saved, what the clock drives, and where the disk is waited for |
 
@@ -33,6 +33,7 @@ mod hold;
 pub mod import;
 mod locks;
 mod meters;
+mod metrics;
 mod offset;
 mod offsets;
 mod options;
@@ -54,4 +55,5 @@ mod topics;
 mod transaction;
 
 pub use broker::{Broker, BrokerError, TopicListener};
+pub use metrics::{Family, Kind, Number, Sample};
 pub use options::BrokerOptions;

@@ -16,6 +16,9 @@ pub(crate) struct Offsets {
     changes: u64,
 }
 
+/// Where a group is in the queues of a topic: what it committed, and up to where it was served.
+pub(crate) type Positions = BTreeMap<i32, (i64, Option<i64>)>;
+
 /// A group's view of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key {
@@ -39,6 +42,8 @@ impl Key {
 struct Pulled {
     next: BTreeMap<i32, i64>,
     amount: Amount,
+    /// Messages that the group gave up.
+    dead: u64,
 }
 
 /// What became of a commit.
@@ -127,6 +132,33 @@ impl Offsets {
     /// All offsets of a group in a topic.
     pub(crate) fn queues_of(&self, group: &ByteString, topic: &ByteString) -> BTreeMap<i32, i64> {
         self.committed.get(&Key::new(group, topic)).cloned().unwrap_or_default()
+    }
+
+    /// Counts a message that the group gave up.
+    pub(crate) fn dead(&mut self, group: &ByteString, topic: &ByteString) {
+        self.pulled.entry(Key::new(group, topic)).or_default().dead += 1;
+    }
+
+    /// What each group was sent of each topic, and how much of it the group gave up.
+    pub(crate) fn served(&self) -> Vec<(ByteString, ByteString, Amount, u64)> {
+        let one = |(key, pulled): (&Key, &Pulled)| {
+            (key.group.clone(), key.topic.clone(), pulled.amount, pulled.dead)
+        };
+        let mut all: Vec<_> = self.pulled.iter().map(one).collect();
+        all.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        all
+    }
+
+    /// Where each group is in each topic; only queues in which it has committed something.
+    pub(crate) fn positions(&self) -> BTreeMap<(ByteString, ByteString), Positions> {
+        let of = |(key, queues): (&Key, &BTreeMap<i32, i64>)| {
+            let pulled = self.pulled.get(key);
+            let position = |(id, committed): (&i32, &i64)| {
+                (*id, (*committed, pulled.and_then(|pulled| pulled.next.get(id).copied())))
+            };
+            ((key.group.clone(), key.topic.clone()), queues.iter().map(position).collect())
+        };
+        self.committed.iter().map(of).collect()
     }
 
     /// Where the group was served up to.
@@ -352,6 +384,8 @@ mod tests {
         let changes = offsets.changes();
         offsets.commit(&g, &t, 0, 5);
         offsets.pulled(&g, &t, 0, 9, Amount { messages: 2, bytes: 200 });
+        let served = Amount { messages: 2, bytes: 200 };
+        assert_eq!(offsets.served(), [(g.clone(), t.clone(), served, 0)]);
         offsets.commit(&g, &t, 0, -1);
         assert_eq!(offsets.changes(), changes);
         offsets.commit(&g, &t, 0, 6);

@@ -16,7 +16,7 @@ use rocketwire_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{call::owned, meters::Meter};
+use crate::{call::owned, meters::Meter, metrics::Traffic};
 
 /// Messages may be read.
 pub(crate) const PERM_READ: i32 = 4;
@@ -36,6 +36,7 @@ pub(crate) struct Topic<Q> {
     pub(crate) puts: Arc<Meter>,
     /// The store's queues by number, enough for reading and writing.
     queues: Vec<Q>,
+    traffic: Arc<Traffic>,
 }
 
 impl<Q: Copy> Topic<Q> {
@@ -47,6 +48,11 @@ impl<Q: Copy> Topic<Q> {
     /// The topic's name.
     pub(crate) fn name(&self) -> &ByteString {
         &self.config.topic_name
+    }
+
+    /// What came in for it.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// Whether messages may be sent.
@@ -187,8 +193,10 @@ impl<Q: Copy> Topics<Q> {
         queue: impl Fn(&str, u32) -> Q,
     ) -> Result<Prepared<Q>, TopicError> {
         self.check(&config)?;
-        let puts = self.table.get(&config.topic_name).map(|topic| Arc::clone(&topic.puts));
-        let topic = Arc::new(open(config, puts.unwrap_or_default(), queue));
+        let before = self.table.get(&config.topic_name);
+        let puts = before.map(|topic| Arc::clone(&topic.puts)).unwrap_or_default();
+        let traffic = before.map(|topic| Arc::clone(&topic.traffic)).unwrap_or_default();
+        let topic = Arc::new(open(config, puts, traffic, queue));
         let mut version = self.version.clone();
         bump(&mut version, now_ms);
         Ok(Prepared { topic, version, auto_created: self.auto_created + usize::from(is_auto_created) })
@@ -265,7 +273,7 @@ impl<Q: Copy> Topics<Q> {
     pub(crate) fn restore(&mut self, snapshot: TopicSnapshot, queue: impl Fn(&str, u32) -> Q) {
         for config in snapshot.topics {
             if self.check(&config).is_ok() {
-                let topic = open(config, Arc::default(), &queue);
+                let topic = open(config, Arc::default(), Arc::default(), &queue);
                 self.table.insert(topic.name().clone(), Arc::new(topic));
             }
         }
@@ -291,11 +299,16 @@ impl<Q: Copy> Topics<Q> {
     }
 }
 
-fn open<Q>(mut config: TopicConfig, puts: Arc<Meter>, queue: impl Fn(&str, u32) -> Q) -> Topic<Q> {
+fn open<Q>(
+    mut config: TopicConfig,
+    puts: Arc<Meter>,
+    traffic: Arc<Traffic>,
+    queue: impl Fn(&str, u32) -> Q,
+) -> Topic<Q> {
     config.topic_name = owned(&config.topic_name);
     let count = config.read_queue_nums.max(config.write_queue_nums);
     let queues = (0..u32::try_from(count).unwrap_or(0)).map(|id| queue(&config.topic_name, id)).collect();
-    Topic { config, puts, queues }
+    Topic { config, puts, queues, traffic }
 }
 
 /// Counts a change (Java: `DataVersion.nextVersion`).

@@ -36,7 +36,7 @@ Examples:
   rocketwire send -t Greetings hello                send one message to it
   rocketwire consume -t Greetings -g readers        print what comes
 
-Exit codes: 0 done, 1 failed (the standard error says why), 2 wrong command line or configuration,\n3 the stored data is damaged.";
+Exit codes: 0 done, 1 failed (the standard error says why), 2 wrong command line or configuration,\n3 the stored data is damaged, 4 a write or flush failed (serve --exit-on-io-error).";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum HeaderEncoding {

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The stored data is damaged: no restart will help.
     Damaged(String),
+    /// A write or flush of the store failed, and it was told to end then.
+    Io(String),
     /// Said already.
     Told,
     /// Nobody reads the standard output any more, as in `rocketwire consume .. | head`: no error.
@@ -42,6 +44,10 @@ impl Failure {
                 output::error(&sentence);
                 ExitCode::from(3)
             }
+            Failure::Io(sentence) => {
+                output::error(&sentence);
+                ExitCode::from(4)
+            }
         }
     }
 }
@@ -49,9 +55,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Failed(sentence) | Failure::Usage(sentence) | Failure::Damaged(sentence) => {
-                f.write_str(sentence)
-            }
+            Failure::Failed(sentence)
+            | Failure::Usage(sentence)
+            | Failure::Damaged(sentence)
+            | Failure::Io(sentence) => f.write_str(sentence),
             Failure::Told => f.write_str("failed"),
             Failure::Closed => f.write_str("the standard output is closed"),
         }

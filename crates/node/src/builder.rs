@@ -65,6 +65,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Serves `/metrics` (Prometheus), `/healthz` and `/readyz` over HTTP at this `HOST:PORT`. Default: nowhere.
+    pub fn metrics(mut self, address: impl Into<String>) -> NodeBuilder {
+        self.options.metrics = Some(address.into());
+        self
+    }
+
     /// When a send is answered. Default [`Flush::Sync`]; in memory there is no difference.
     pub fn flush(mut self, flush: Flush) -> NodeBuilder {
         self.options.store.flush = flush;

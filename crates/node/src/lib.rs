@@ -26,6 +26,7 @@
 mod builder;
 pub mod config;
 mod error;
+mod http;
 mod node;
 mod options;
 mod own;

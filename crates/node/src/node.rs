@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     NodeBuilder, NodeError, NodeOptions, Place,
+    http::{self, Http, Site},
     own::{self, Closes, Topics},
     register::{Changes, RegisterOptions, Registrar},
     runtimes::Runtimes,
@@ -28,6 +29,7 @@ use crate::{
 /// in the background, as far as its runtime lives on for that.
 pub struct Node {
     addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     broker: Broker,
     /// Until the node stops.
     running: Option<Running>,
@@ -37,6 +39,7 @@ struct Running {
     server: Arc<Server>,
     vip: Option<Vip>,
     registrar: Option<Registrar>,
+    http: Option<Http>,
     runtimes: Runtimes,
 }
 
@@ -56,6 +59,13 @@ impl Node {
         name_server.register_local(&local_broker(&options));
         let changes: Changes = options.register.iter().map(|_| Arc::default()).collect();
         let register = RegisterOptions::of(&options);
+        // A port that is taken is known before a store is opened.
+        let metrics = match &options.metrics {
+            Some(addr) => Some(http::bind(addr).await?),
+            None => None,
+        };
+        let metrics_addr = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+        let (cluster, broker_name) = (options.broker.cluster.clone(), options.broker.broker_name.clone());
         let broker = open(&options, &name_server, changes.clone()).await?;
         let addr_and_running = listen(options, &name_server, &broker).await;
         match addr_and_running {
@@ -64,8 +74,11 @@ impl Node {
                 if !changes.is_empty() {
                     running.registrar = Some(Registrar::start(&register, &broker, addr, &changes));
                 }
+                let server = Mutex::new(Some(Arc::downgrade(&running.server)));
+                let site = Site { broker: broker.clone(), server, cluster, broker_name };
+                running.http = metrics.map(|listener| Http::start(listener, site));
                 tracing::info!(%addr, "the node is ready");
-                Ok(Node { addr, broker, running: Some(running) })
+                Ok(Node { addr, metrics_addr, broker, running: Some(running) })
             }
             Err(error) => {
                 // Gives the folder back before the caller tries again.
@@ -78,6 +91,17 @@ impl Node {
     /// The address that is listened on: name server and broker.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The address of `/metrics`, `/healthz` and `/readyz`, if they are served.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// Why the node takes no more messages until it is started again: a write or flush of its store failed. `None`
+    /// while it takes them. Reads go on.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.broker.poisoned()
     }
 
     /// What was found in the folder when the node started.
@@ -121,7 +145,10 @@ impl Node {
 
 impl Running {
     async fn stop(self, broker: Broker, grace: Duration) -> Result<(), NodeError> {
-        let Running { server, vip, registrar, runtimes } = self;
+        let Running { server, vip, registrar, http, runtimes } = self;
+        if let Some(http) = &http {
+            http.stopping();
+        }
         if let Some(registrar) = registrar {
             registrar.stop().await;
         }
@@ -140,6 +167,7 @@ impl Running {
         if !quiet {
             tracing::warn!("some requests were still in work after {grace:?} and got no answer");
         }
+        drop(http);
         let joined = tokio::task::spawn_blocking(move || runtimes.join()).await;
         joined.map_err(|_| NodeError::Panicked("ending its threads"))?;
         Ok(closed?)
@@ -244,7 +272,7 @@ async fn listen(
         false => None,
     };
     let addr = server.local_addr();
-    Ok((addr, Running { server, vip, registrar: None, runtimes }))
+    Ok((addr, Running { server, vip, registrar: None, http: None, runtimes }))
 }
 
 async fn resolve(address: &str) -> Result<SocketAddr, NodeError> {

@@ -29,6 +29,9 @@ pub struct NodeOptions {
     /// Whether the node is a name server, too. Default true; without it clients find its broker only through
     /// [`NodeOptions::register`].
     pub is_name_server: bool,
+    /// `HOST:PORT` where `/metrics`, `/healthz` and `/readyz` are served over HTTP; port 0 is a free one, see
+    /// [`crate::Node::metrics_addr`]. Default none. Whoever reaches it sees names of topics and groups.
+    pub metrics: Option<String>,
     /// Threads with a runtime each that connections are handed to in turn. Default 0: connections run on the
     /// runtime that the node was started on.
     pub threads: usize,
@@ -69,6 +72,7 @@ impl Default for NodeOptions {
             advertise: None,
             register: Vec::new(),
             is_name_server: true,
+            metrics: None,
             threads: 0,
             broker: BrokerOptions::default(),
             name_server: NameServerOptions::default(),

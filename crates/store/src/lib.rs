@@ -50,5 +50,5 @@ pub use read::{BoundaryType, ReadLimits, ReadOutcome, ReadStatus};
 pub use recovery::{RecoveryReport, TornTail};
 pub use retention::Retained;
 pub use storage::{MemoryStorage, ReadOnlyStorage, RealStorage, Space, Storage, StorageFile};
-pub use store::{DiskState, Store};
+pub use store::{Behind, DiskState, Store};
 pub use table::Table;

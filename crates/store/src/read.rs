@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::ReadError;
-use crate::log::{Log, Piece};
+use crate::log::{Log, Piece, frame};
 use crate::queue::{Bounds, Entry, QueueId, Source};
 use crate::record::{Head, Record};
 
@@ -160,6 +160,15 @@ impl Log {
         match self.entry(queue, offset)? {
             Some(entry) if entry.physical == physical && !entry.is_lost() => self.record(&entry).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// Store time of the first record of the first frame.
+    pub(crate) fn oldest_store_time(&self) -> Result<Option<i64>, ReadError> {
+        let first = self.segments.start() + frame::HEADER as u64;
+        match self.named_at(first)? {
+            Some((queue, offset)) => self.store_time(queue, offset),
+            None => Ok(None),
         }
     }
 

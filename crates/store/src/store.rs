@@ -54,6 +54,17 @@ pub struct DiskState {
     pub is_full: bool,
 }
 
+/// Bytes of the log at each step that they have not taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// Not written.
+    pub pending: u64,
+    /// Written, not flushed.
+    pub flush: u64,
+    /// Written, not in their queues.
+    pub publish: u64,
+}
+
 impl<C: Completion> Store<C> {
     /// Opens the store in `options.dir`, or begins one there. Reads what is not known to be whole, repairs what a
     /// crash left (a torn end), and refuses to start when anything that was durable is damaged. Blocks on the disk.
@@ -299,6 +310,22 @@ impl<C: Completion> Store<C> {
             limit: disk.limit().0,
             is_full: disk.is_full(),
         }
+    }
+
+    /// What is not done yet of what was appended.
+    pub fn behind(&self) -> Behind {
+        let (log, pending) = (self.log(), lock(&self.shared().pending).end());
+        let written = log.progress.written();
+        Behind {
+            pending: pending.saturating_sub(written),
+            flush: written.saturating_sub(log.progress.durable()),
+            publish: written.saturating_sub(log.progress.published()),
+        }
+    }
+
+    /// Store time of the oldest record that is kept; `None` if there is none. Blocks on the disk.
+    pub fn oldest_store_time(&self) -> Result<Option<i64>, ReadError> {
+        self.log().oldest_store_time()
     }
 
     /// The failure that ended all writes, if there was one.

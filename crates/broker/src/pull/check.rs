@@ -46,14 +46,14 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
     if let Some(response) = moved(shared, &task) {
         return Ok(response.into());
     }
-    let answer = task.read(shared, disk)?;
+    let (answer, messages) = task.read(shared, disk)?;
     let may_park = header.sys_flag & SUSPEND != 0 && !shared.is_stopping();
     if may_park && answer.response_code() == ResponseCode::PULL_NOT_FOUND {
         let asked = Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0));
         let timeout = asked.min(shared.options.max_suspend);
         return Ok(Plan::Park(Box::new(HeldPull { task, timeout, answer })));
     }
-    task.count(shared, &answer);
+    task.count(shared, &answer, messages);
     Ok(answer.into())
 }
 

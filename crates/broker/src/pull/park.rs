@@ -135,12 +135,13 @@ fn look_again(shared: &Arc<Shared>, mut held: Held, deadline: Duration) {
         Ok(outcome) => {
             let is_nothing =
                 matches!(outcome.status, ReadStatus::NoMatchedMessage | ReadStatus::OffsetOverflowOne);
-            let (next, answer) = (outcome.next_offset, held.task.response(outcome));
+            let (next, messages) = (outcome.next_offset, outcome.count);
+            let answer = held.task.response(outcome);
             if is_nothing && !shared.is_stopping() && shared.now() < deadline {
                 held.task.offset = next;
                 park_until(shared, held, deadline, answer);
             } else {
-                held.task.count(shared, &answer);
+                held.task.count(shared, &answer, messages);
                 held.responder.send(answer);
             }
         }

@@ -30,9 +30,11 @@ pub(crate) struct PullTask {
 }
 
 impl PullTask {
-    /// Reads the queue and makes the answer of it, whatever it is.
-    pub(crate) fn read(&self, shared: &Shared, disk: Disk) -> Result<Command, Stop> {
-        self.look(shared, disk).map(|outcome| self.response(outcome))
+    /// Reads the queue and makes the answer of it, whatever it is; and with how many messages.
+    pub(crate) fn read(&self, shared: &Shared, disk: Disk) -> Result<(Command, usize), Stop> {
+        let outcome = self.look(shared, disk)?;
+        let messages = outcome.count;
+        Ok((self.response(outcome), messages))
     }
 
     /// What the queue has for it.
@@ -63,24 +65,23 @@ impl PullTask {
         if let Some(response) = moved(shared, self) {
             return Ok(response);
         }
-        let response = self.read(shared, disk)?;
-        self.count(shared, &response);
+        let (response, messages) = self.read(shared, disk)?;
+        self.count(shared, &response, messages);
         Ok(response)
     }
 
-    /// Counts an answer that goes out.
-    pub(crate) fn count(&self, shared: &Shared, response: &Command) {
+    /// Counts an answer that goes out with so many messages.
+    pub(crate) fn count(&self, shared: &Shared, response: &Command, messages: usize) {
         let statistics = &shared.statistics;
         if !response.response_code().is_success() {
             Statistics::add(&statistics.pulls_missed, 1);
             return;
         }
         Statistics::add(&statistics.pulls_found, 1);
+        Statistics::add(&statistics.messages_out, messages);
         Statistics::add(&statistics.bytes_out, response.body.len());
         if let Ok(header) = response.response_header::<PullMessageResponseHeader>() {
             let next = header.next_begin_offset;
-            let messages = usize::try_from(next - self.offset).unwrap_or(0);
-            Statistics::add(&statistics.messages_out, messages);
             let amount = Amount { messages: messages as u64, bytes: response.body.len() as u64 };
             shared.offsets().pulled(&self.group, self.topic.name(), self.queue_id, next, amount);
         }

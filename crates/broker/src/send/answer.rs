@@ -10,7 +10,14 @@ use rocketwire_protocol::{
 use rocketwire_remoting::Responder;
 use rocketwire_store::{AppendError, Appended, Completion};
 
-use crate::{call::Refused, meters::Meter, planted::crash_point, shared::Shared, statistics::Statistics};
+use crate::{
+    call::Refused,
+    meters::Meter,
+    metrics::{MessageType, Traffic},
+    planted::crash_point,
+    shared::Shared,
+    statistics::Statistics,
+};
 
 /// Who waits for an append.
 pub(crate) enum Stored {
@@ -45,6 +52,8 @@ pub(crate) struct SendDone {
     pub(crate) bytes: usize,
     /// Of a timer message: what calls it back.
     pub(crate) recall: Option<ByteString>,
+    /// Where it is counted, and as what.
+    pub(crate) traffic: (Arc<Traffic>, MessageType),
     /// Of a half message: the group to be asked about it.
     pub(crate) half: Option<ByteString>,
 }
@@ -59,6 +68,8 @@ impl SendDone {
                 Statistics::add(&statistics.messages_in, messages);
                 Statistics::add(&statistics.bytes_in, self.bytes);
                 self.puts.add(messages, self.bytes);
+                let (traffic, kind) = &self.traffic;
+                traffic.stored(*kind, messages, self.bytes);
                 if let Some(group) = &self.half {
                     let now = self.shared.now_ms();
                     self.shared.transactions().prepared(&appended, group.clone(), now);

@@ -13,6 +13,8 @@ pub(crate) struct Inspected<'a> {
     pub(crate) delay: i32,
     /// It is a half message.
     pub(crate) is_transactional: bool,
+    /// It is one of a sequence.
+    pub(crate) is_ordered: bool,
     /// When it is to be delivered: property name and value.
     pub(crate) timer: Option<(&'a str, &'a str)>,
     /// It cancels another one.
@@ -42,6 +44,7 @@ impl<'a> Inspected<'a> {
                 property::WAIT => found.no_wait = value == "false",
                 property::DELAY => found.delay = level(value),
                 property::TRAN_MSG => found.is_transactional = value.eq_ignore_ascii_case("true"),
+                property::SHARDING_KEY => found.is_ordered = true,
                 property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
                     found.note_timer(name, value);
                 }

@@ -16,9 +16,10 @@ use rocketwire_store::QueueId;
 
 use super::{Inspected, SendHeader, header};
 use crate::{
-    call::{Call, Disk, FAQ, Plan, Refused, Stop, refuse},
+    call::{Call, Disk, FAQ, Plan, Refused, Stop, owned, refuse},
     delay::MAX_LEVEL,
     meters::Meter,
+    metrics::{MessageType, Traffic},
     shared::{Shared, TopicOrigin},
     timer,
     topics::{PERM_READ, PERM_WRITE, Template, Topic, new_config},
@@ -47,12 +48,15 @@ pub(crate) struct SendPlan {
     pub(crate) timer_out_ms: Option<i64>,
     /// It is a half message: the transaction table must hear of it.
     pub(crate) is_half: bool,
+    /// Where it is counted, and as what.
+    pub(crate) traffic: (Arc<Traffic>, MessageType),
 }
 
 /// Decides about a send (310, 10, 320).
 pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     let header = header::parse(call.command)?;
     let mut topic = check_target(shared, &header, call, disk)?;
+    let traffic = Arc::clone(topic.traffic());
     let is_batch = header.batch == Some(true);
     check_body(shared, call, &header, is_batch)?;
 
@@ -91,6 +95,12 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
     } else {
         None
     };
+    let kind = match (is_half, inspected.is_ordered, &waiting) {
+        (true, _, _) => MessageType::Transaction,
+        (_, true, _) => MessageType::Fifo,
+        (_, _, Some(_)) => MessageType::Delay,
+        (_, _, None) => MessageType::Normal,
+    };
     if let Some((system, system_queue)) = waiting {
         set.push((property::REAL_TOPIC, topic.name().to_string()));
         set.push((property::REAL_QID, queue_id.to_string()));
@@ -108,6 +118,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         sys_flag,
         timer_out_ms,
         is_half,
+        traffic: (traffic, kind),
         header,
     })))
 }
@@ -234,7 +245,9 @@ fn dead_letters(
     };
     let is_too_often = header.reconsume_times.unwrap_or(0) > limit;
     if is_too_often || shared.locks().holds_any(group, shared.now()) {
-        return shared.topic_or_create(dlq_config(group), disk).map(Some);
+        let dlq = shared.topic_or_create(dlq_config(group), disk)?;
+        shared.offsets().dead(&owned(&ByteString::from(group)), &owned(&header.topic));
+        return Ok(Some(dlq));
     }
     Ok(None)
 }

@@ -61,6 +61,7 @@ pub(crate) fn append(
                     bytes: scratch.records.len(),
                     recall: recall_handle(shared, &plan, &command, done.unique_id.as_deref()),
                     unique_id: done.unique_id,
+                    traffic: plan.traffic,
                     half: plan.is_half.then(|| owned(&plan.header.producer_group)),
                     responder,
                 };

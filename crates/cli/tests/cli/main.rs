@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod decode;
 mod errors;
+mod ops;
 mod quickstart;
 mod round_trip;
 mod stop;

@@ -115,6 +115,8 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub struct Serve {
     pub child: Child,
     pub address: String,
+    /// The line that said that it is ready.
+    pub ready: String,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -143,7 +145,7 @@ impl Serve {
             .expect("a pipe can be read");
         let address = ready.split_whitespace().nth(4).unwrap_or_default().to_owned();
         assert!(ready.starts_with("rocketwire is ready on 127.0.0.1:"), "{ready}{}", stderr.lock().unwrap());
-        Serve { child, address, stderr }
+        Serve { child, address, ready, stderr }
     }
 
     pub fn memory() -> Serve {

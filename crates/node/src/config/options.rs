@@ -20,6 +20,8 @@ pub struct ServeOptions {
     pub threads: usize,
     /// How long requests in work may take to end when the node stops. Default 5 s.
     pub grace: Duration,
+    /// Whether to end, with code 4, once the store takes no more messages. Default false: reads go on.
+    pub exit_on_io_error: bool,
     /// What is logged: a level, or directives as `RUST_LOG` has them. Default `warn`.
     pub log_level: String,
     /// How it is printed. Default [`LogFormat::Text`].
@@ -44,6 +46,7 @@ impl Default for ServeOptions {
             memory: false,
             threads: 1,
             grace: Duration::from_secs(5),
+            exit_on_io_error: false,
             log_level: "warn".to_owned(),
             log_format: LogFormat::Text,
         }

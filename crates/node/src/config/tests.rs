@@ -63,6 +63,7 @@ fn every_setting_can_be_said_in_all_three_ways_and_is_printed_as_it_is_read() {
         let value = match setting.flag {
             "host" | "advertise" => "127.0.0.1:1".to_owned(),
             "log-level" | "data" | "broker-name" | "cluster" | "region" => "other".to_owned(),
+            "metrics" => "127.0.0.1:9877".to_owned(),
             "register" => "ns1:9876,ns2:9876".to_owned(),
             "proxy-from" => "10.0.0.0/8,::1/128".to_owned(),
             "max-frame-size" => "32MiB".to_owned(),

@@ -82,6 +82,25 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
+/// `HOST:PORT`, or `none`.
+pub(super) mod optional_address {
+    use super::*;
+
+    pub(in super::super) const KIND: Kind = kind("HOST:PORT");
+
+    pub(in super::super) fn parse(text: &str) -> Result<Option<String>, String> {
+        match text {
+            NONE => Ok(None),
+            text if is_address(text) => Ok(Some(text.to_owned())),
+            _ => Err(ADDRESS.to_owned()),
+        }
+    }
+
+    pub(in super::super) fn show(value: &Option<String>) -> String {
+        super::optional_text::show(value)
+    }
+}
+
 /// A folder.
 pub(super) mod path {
     use super::*;

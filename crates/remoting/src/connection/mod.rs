@@ -72,6 +72,16 @@ impl Connection {
         self.0.request_close(CloseCause::Local(reason.to_owned()));
     }
 
+    /// Requests of the peer that are in work or parked.
+    pub fn served(&self) -> usize {
+        self.0.served()
+    }
+
+    /// Bytes that wait to be written: the peer has not taken them.
+    pub fn pending_bytes(&self) -> usize {
+        self.0.lock().pending()
+    }
+
     /// Requests of this side that wait for an answer.
     pub fn in_flight(&self) -> usize {
         self.0.in_flight()

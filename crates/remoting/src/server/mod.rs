@@ -94,6 +94,11 @@ impl Server {
         &self.inner.endpoint.counters
     }
 
+    /// How many connections may be open.
+    pub fn max_connections(&self) -> usize {
+        self.inner.options.max_connections
+    }
+
     /// The connections that are open now, the oldest first.
     pub fn connections(&self) -> Vec<Connection> {
         let mut connections: Vec<_> = self.inner.lock().connections.values().cloned().collect();

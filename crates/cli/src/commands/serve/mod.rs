@@ -3,7 +3,7 @@
 mod configuration;
 mod flags;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rocketwire_node::{Flush, Node, NodeError, Place, config::Config};
 
@@ -38,7 +38,8 @@ Examples:
 
 -h shows what most people need, --help everything.
 
-Exit codes: 0 stopped in order, 1 failed, 2 wrong command line or configuration, 3 the stored data is damaged.")]
+Exit codes: 0 stopped in order, 1 failed, 2 wrong command line or configuration, 3 the stored data is damaged,
+4 a write or flush failed (with --exit-on-io-error).")]
 pub(crate) struct Args {
     /// Read settings from this file: .toml, or .conf and .properties as Java's brokers have them
     #[arg(short, long, value_name = "FILE", env = "ROCKETWIRE_CONFIG", hide_env_values = true)]
@@ -80,12 +81,33 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         node = start => node.map_err(failed)?,
     };
     tell(config, &node)?;
-    signals.asked().await;
-    tokio::select! {
+    let poisoned = tokio::select! {
+        () = signals.asked() => None,
+        reason = poisoned(&node), if options.exit_on_io_error => Some(reason),
+    };
+    let stopped = tokio::select! {
         stopped = node.shutdown(options.grace) => stopped.map_err(Failure::new),
         () = signals.asked() => Err(Failure::new("stopped at once: requests in work got no answer")),
+    };
+    poisoned.map_or(stopped, |reason| {
+        Err(Failure::Io(format!(
+            "stopped, because the store takes no more messages (--exit-on-io-error): {reason}"
+        )))
+    })
+}
+
+/// Waits until the store takes no more messages; why.
+async fn poisoned(node: &Node) -> Arc<str> {
+    loop {
+        if let Some(reason) = node.poisoned() {
+            return reason;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
+
+/// How often to look whether the store is poisoned.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Why the node does not start.
 fn failed(error: NodeError) -> Failure {
@@ -109,8 +131,15 @@ fn tell(config: &Config, node: &Node) -> Result<(), Failure> {
             node.addr()
         ));
     }
+    let metrics = node.metrics_addr();
+    if let Some(addr) = metrics.filter(|addr| !is_loopback(addr.ip())) {
+        output::note(&format!(
+            "rocketwire: warning: {addr} is not only this machine: whoever reaches it sees names of topics and groups"
+        ));
+    }
+    let metrics = metrics.map_or_else(String::new, |addr| format!(", metrics on {addr}"));
     let mut out = Output::new();
-    out.line(format!("rocketwire is ready on {} ({place})", node.addr()))?;
+    out.line(format!("rocketwire is ready on {} ({place}{metrics})", node.addr()))?;
     out.flush()
 }
 
