@@ -4,6 +4,7 @@ mod bench;
 mod completion;
 mod consume;
 mod decode;
+mod health;
 mod quickstart;
 mod send;
 mod serve;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Send(send::Args),
     Consume(consume::Args),
     Decode(decode::Args),
+    Health(health::Args),
     #[command(subcommand)]
     Bench(bench::Bench),
     #[command(subcommand)]
@@ -43,6 +45,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> Result<(), Failure> {
         Command::Send(args) => send::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Decode(args) => decode::run(args),
+        Command::Health(args) => health::run(&args),
         Command::Bench(bench) => bench::run(bench),
         Command::Store(store) => store::run(&store),
         Command::Completion(args) => completion::run(&args),

@@ -27,6 +27,7 @@ fn every_command_has_help_with_examples() {
         &["consume"],
         &["decode"],
         &["completion"],
+        &["health"],
         &["bench", "rpc"],
         &["store", "check"],
         &["store", "dump"],

@@ -29,7 +29,29 @@ fn metrics_are_served_where_the_ready_line_says() {
         text.lines().find(|line| line.starts_with("rocketmq_messages_in_total{") && line.contains("\"T\""));
     assert!(line.expect(&text).ends_with(" 3"), "{line:?}");
     assert_eq!(get(&metrics, "/healthz"), ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned()));
+    run(&["health", &metrics], b"").ok();
+    assert_eq!(run(&["health", "--ready", &metrics], b"").ok().stdout, "ok\n");
     assert_eq!(serve.log(), "");
+    drop(serve);
+    run(&["health", &metrics], b"").failed(1, &[&metrics, "--metrics"]);
+}
+
+#[test]
+fn a_node_on_a_full_disk_is_well_but_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    // More than any disk has.
+    let serve = Serve::start(&["--data", data, "--metrics", "127.0.0.1:0", "--min-free-bytes", "1048576t"]);
+    let metrics =
+        serve.ready.split("metrics on ").nth(1).unwrap().trim_end().trim_end_matches(')').to_owned();
+    until("the disk is seen to be full", || {
+        let _ = serve.send(&["-t", "T", "--timeout", "1s", "x"], b"");
+        run(&["health", "--ready", &metrics], b"").code == Some(1)
+    });
+    run(&["health", "--ready", &metrics], b"").failed(1, &["disk is full", "have to be"]);
+    run(&["health", &metrics], b"").ok();
+    let sent = serve.send(&["-t", "T", "x"], b"");
+    assert!(sent.stderr.contains("min_free_bytes") && sent.stderr.contains(data), "{}", sent.stderr);
 }
 
 #[test]
