@@ -40,7 +40,7 @@ use crate::{
     statistics::{History, Mornings, Statistics},
     tables::Tables,
     timer::Wheel,
-    topics::{TopicLimits, Topics, system_topics},
+    topics::{Template, TopicLimits, Topics, system_topics},
     transaction,
 };
 
@@ -218,11 +218,25 @@ impl Broker {
 
     /// Creates or changes a topic. Blocks on the disk.
     pub fn create_topic(&self, config: TopicConfig) -> Result<(), BrokerError> {
-        match self.shared.put_topic(config, TopicOrigin::Operator, Disk::Allowed) {
-            Ok(_) => Ok(()),
-            Err(Stop::Refused(refused)) => Err(BrokerError::Options(refused.remark.to_string())),
-            Err(Stop::NeedsDisk) => Err(BrokerError::Options("the disk was not waited for".into())),
+        created(self.shared.put_topic(config, TopicOrigin::Operator, Disk::Allowed))
+    }
+
+    /// Creates a topic as a message to it would, from the template of automatic creation. One that exists is left
+    /// alone. Blocks on the disk.
+    pub fn create_from_template(&self, topic: &str) -> Result<(), BrokerError> {
+        if self.shared.topic(topic).is_some() {
+            return Ok(());
         }
+        let template = Template {
+            default_topic: name::AUTO_CREATE_TOPIC_KEY_TOPIC,
+            queue_nums: self.shared.options.default_topic_queue_nums,
+            unit_mode: false,
+        };
+        let config = self.shared.topics().templated(&topic.into(), template);
+        let config = config.ok_or_else(|| {
+            BrokerError::Options("topics are not created automatically, or there are too many".into())
+        })?;
+        created(self.shared.put_topic(config, TopicOrigin::Sender, Disk::Allowed))
     }
 
     /// Why the store takes no more messages until a restart; `None` while it does.
@@ -242,6 +256,14 @@ impl Broker {
     /// How many pulls are parked.
     pub fn parked_pulls(&self) -> usize {
         self.shared.held.load(Ordering::Relaxed)
+    }
+}
+
+fn created<T>(topic: Result<T, Stop>) -> Result<(), BrokerError> {
+    match topic {
+        Ok(_) => Ok(()),
+        Err(Stop::Refused(refused)) => Err(BrokerError::Options(refused.remark.to_string())),
+        Err(Stop::NeedsDisk) => Err(BrokerError::Options("the disk was not waited for".into())),
     }
 }
 

@@ -25,4 +25,4 @@ mod server;
 pub use kv::{KvDone, KvKeeper, KvTable};
 pub use options::NameServerOptions;
 pub use routes::{LocalBroker, RegisterError, Registration, RouteTable, TooMany};
-pub use server::NameServer;
+pub use server::{NameServer, TopicMaker};

@@ -1,6 +1,6 @@
 //! Requests to a name server (Java: `ClientRequestProcessor`, `DefaultRequestProcessor`; spec broker A).
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -28,6 +28,20 @@ impl Processor for NameServerProcessor {
     fn process(&self, request: Request) -> Answer {
         self.0.sweep(Instant::now());
         let code = request.command.request_code();
+        if code == RequestCode::GET_ROUTEINFO_BY_TOPIC
+            && let Some(maker) = self.0.maker()
+            && let Some(topic) = self.unknown_topic(&request)
+        {
+            let inner = Arc::clone(&self.0);
+            let (command, responder) = request.into_responder();
+            let done = move || {
+                let asked_at = responder.connection().local_addr();
+                let answer = NameServerProcessor(inner).route(&command, asked_at);
+                responder.send(answer.unwrap_or_else(|refused| refused.into()));
+            };
+            maker.make(&topic, Box::new(done));
+            return Answer::Taken;
+        }
         let answer = match self.answer(&request) {
             Ok(answer) => answer,
             Err(refused) => return Answer::Now(refused.into()),
@@ -137,7 +151,7 @@ impl NameServerProcessor {
     fn answer(&self, request: &Request) -> Result<Command, Refused> {
         let command = &request.command;
         match command.request_code() {
-            RequestCode::GET_ROUTEINFO_BY_TOPIC => self.route(request),
+            RequestCode::GET_ROUTEINFO_BY_TOPIC => self.route(command, request.connection().local_addr()),
             RequestCode::GET_BROKER_CLUSTER_INFO => {
                 let info = self.0.routes().cluster_info(request.connection().local_addr());
                 Ok(with_body(body::encode(&info)))
@@ -186,9 +200,19 @@ impl NameServerProcessor {
         }
     }
 
-    fn route(&self, request: &Request) -> Result<Command, Refused> {
-        let header: GetRouteInfoRequestHeader = request.command.header()?;
-        let asked_at = request.connection().local_addr();
+    /// The topic that a client asks for, if it may exist but does not.
+    fn unknown_topic(&self, request: &Request) -> Option<ByteString> {
+        let header: GetRouteInfoRequestHeader = request.command.header().ok()?;
+        let is_possible = name::check_topic(&header.topic).is_ok()
+            && !name::is_system_topic(&header.topic)
+            && !name::is_retry_topic(&header.topic)
+            && !name::is_dlq_topic(&header.topic);
+        let is_known = || self.0.routes().route(&header.topic, request.connection().local_addr()).is_some();
+        (is_possible && !is_known()).then_some(header.topic)
+    }
+
+    fn route(&self, command: &Command, asked_at: SocketAddr) -> Result<Command, Refused> {
+        let header: GetRouteInfoRequestHeader = command.header()?;
         let Some(mut route) = self.0.routes().route(&header.topic, asked_at) else {
             let remark = format!("No topic route info in name server for the topic: {}{FAQ}", header.topic);
             return Err(Refused(ResponseCode::TOPIC_NOT_EXIST, remark));
@@ -197,7 +221,7 @@ impl NameServerProcessor {
             route.order_topic_conf = self.0.kv().get(ORDER_TOPIC_CONFIG, &header.topic).cloned();
         }
         let strict = header.accept_standard_json_only.unwrap_or(false);
-        Ok(with_body(if strict { body::encode(&route) } else { route.encode_for(request.command.version) }))
+        Ok(with_body(if strict { body::encode(&route) } else { route.encode_for(command.version) }))
     }
 
     fn put_kv(&self, command: &Command) -> Result<Command, Refused> {

@@ -15,6 +15,13 @@ use crate::{
 /// How often silent brokers are looked for (Java: `scanNotActiveBrokerInterval`).
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// Creates topics that clients ask for before they exist. For clients that do not fall back to the topic of templates
+/// when they hear that a topic has no route, as ali-ons.
+pub trait TopicMaker: Send + Sync + 'static {
+    /// Creates the topic, if that is allowed, and calls `done` when it is in the routes, or will not be. Must not block.
+    fn make(&self, topic: &str, done: Box<dyn FnOnce() + Send>);
+}
+
 /// A name server without a socket: route its [`NameServer::processors`]. A clone is the same name server.
 #[derive(Clone)]
 pub struct NameServer(Arc<Inner>);
@@ -24,6 +31,7 @@ pub(crate) struct Inner {
     routes: RwLock<RouteTable>,
     kv: Mutex<KvConfig>,
     keeper: OnceLock<Arc<dyn KvKeeper>>,
+    maker: OnceLock<Arc<dyn TopicMaker>>,
     swept: Mutex<Instant>,
 }
 
@@ -35,6 +43,7 @@ impl NameServer {
             routes: RwLock::new(routes),
             kv: Mutex::new(KvConfig::new(options.max_kv_entries, options.max_kv_bytes)),
             keeper: OnceLock::new(),
+            maker: OnceLock::new(),
             swept: Mutex::new(Instant::now()),
             options,
         }))
@@ -58,6 +67,13 @@ impl NameServer {
         // A second call keeps the first keeper.
         let _ = self.0.keeper.set(keeper);
         Ok(())
+    }
+
+    /// Has topics created that clients ask for and no broker has. Not set: code 17, as from Java's. To be called once,
+    /// before requests are served.
+    pub fn make_topics(&self, maker: Arc<dyn TopicMaker>) {
+        // A second call keeps the first maker.
+        let _ = self.0.maker.set(maker);
     }
 
     /// Takes in a broker of this process; it never expires.
@@ -99,6 +115,10 @@ impl Inner {
 
     pub(crate) fn kv(&self) -> MutexGuard<'_, KvConfig> {
         self.kv.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn maker(&self) -> Option<&Arc<dyn TopicMaker>> {
+        self.maker.get()
     }
 
     pub(crate) fn keeper(&self) -> Option<&Arc<dyn KvKeeper>> {

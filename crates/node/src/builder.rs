@@ -95,6 +95,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether a topic is created when a client asks where it is, and not only when one sends to it: ali-ons never
+    /// does without a route. Default false.
+    pub fn create_topic_on_lookup(mut self, create: bool) -> NodeBuilder {
+        self.options.create_topic_on_lookup = create;
+        self
+    }
+
     /// Threads with a runtime each for the connections. Default 0: they run where the node was started.
     pub fn threads(mut self, threads: usize) -> NodeBuilder {
         self.options.threads = threads;

@@ -67,6 +67,9 @@ impl Node {
         let metrics_addr = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         let (cluster, broker_name) = (options.broker.cluster.clone(), options.broker.broker_name.clone());
         let broker = open(&options, &name_server, changes.clone()).await?;
+        if options.create_topic_on_lookup {
+            name_server.make_topics(Arc::new(own::Maker(broker.clone())));
+        }
         let addr_and_running = listen(options, &name_server, &broker).await;
         match addr_and_running {
             Ok((addr, mut running)) => {

@@ -29,6 +29,9 @@ pub struct NodeOptions {
     /// Whether the node is a name server, too. Default true; without it clients find its broker only through
     /// [`NodeOptions::register`].
     pub is_name_server: bool,
+    /// Whether a topic is created, with the template of automatic creation, when a client asks where it is. Default
+    /// false: it hides misspelt names. For clients that know no other way, as ali-ons.
+    pub create_topic_on_lookup: bool,
     /// `HOST:PORT` where `/metrics`, `/healthz` and `/readyz` are served over HTTP; port 0 is a free one, see
     /// [`crate::Node::metrics_addr`]. Default none. Whoever reaches it sees names of topics and groups.
     pub metrics: Option<String>,
@@ -72,6 +75,7 @@ impl Default for NodeOptions {
             advertise: None,
             register: Vec::new(),
             is_name_server: true,
+            create_topic_on_lookup: false,
             metrics: None,
             threads: 0,
             broker: BrokerOptions::default(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rocketwire_broker::{Broker, TopicListener};
-use rocketwire_nameserver::{KvDone, KvKeeper, KvTable, NameServer};
+use rocketwire_nameserver::{KvDone, KvKeeper, KvTable, NameServer, TopicMaker};
 use rocketwire_protocol::body::TopicConfig;
 use rocketwire_remoting::{ConnectionEvent, ConnectionListener, Lane, Router};
 use rocketwire_store::Table;
@@ -35,6 +35,25 @@ impl Topics {
     fn tell(&self) {
         for change in &self.changes {
             change.notify_one();
+        }
+    }
+}
+
+/// Topics that clients ask for, made by the broker from the template of automatic creation.
+pub(crate) struct Maker(pub(crate) Broker);
+
+impl TopicMaker for Maker {
+    fn make(&self, topic: &str, done: Box<dyn FnOnce() + Send>) {
+        let (broker, topic) = (self.0.clone(), topic.to_owned());
+        let make = move || {
+            if let Err(error) = broker.create_from_template(&topic) {
+                tracing::debug!(%error, topic, "a topic that was asked for was not created");
+            }
+            done();
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(make)),
+            Err(_) => make(),
         }
     }
 }

@@ -379,3 +379,19 @@ async fn the_name_servers_configuration_outlives_the_node() {
     assert_eq!(answer.fields.get("value").unwrap(), "v");
     node.shutdown(GRACE).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_topic_can_be_created_by_asking_where_it_is() {
+    // spec: broker F2
+    let node = Node::builder().create_topic_on_lookup(true).start().await.unwrap();
+    let asking = client(node.addr());
+    assert_eq!(asking.queues("Asked").await.unwrap().len(), 8, "as many as the template has");
+    for name in ["%RETRY%g", "%DLQ%g", "rmq_sys_x", "a/b"] {
+        assert!(asking.admin().topic_route(name).await.is_err(), "{name}");
+    }
+    node.shutdown(GRACE).await.unwrap();
+
+    let node = Node::builder().create_topic_on_lookup(true).auto_create_topic(false).start().await.unwrap();
+    assert!(client(node.addr()).queues("Asked").await.is_err(), "no template, no topic");
+    node.shutdown(GRACE).await.unwrap();
+}

@@ -74,6 +74,7 @@ const SAME: &[(&str, &str)] = &[
     ("namesrvAddr", "register"),
     ("recallMessageEnable", "recall_message"),
     ("regionId", "region"),
+    ("storeReplyMessageEnable", "store_replies"),
     ("transactionCheckMax", "transaction_check_max"),
 ];
 
