@@ -81,7 +81,7 @@ mod tests {
             bytes
         };
         assert_eq!(entries_of(&[]), None);
-        assert_eq!(entries_of(&vec![0; 100]), None);
+        assert_eq!(entries_of(&[0; 100]), None);
         assert_eq!(entries_of(&[entry(i32::MAX), entry(i32::MAX), vec![0; 40]].concat()), None);
         assert_eq!(entries_of(&[entry(i32::MAX), entry(90), entry(100), vec![0; 40]].concat()), Some(3));
         assert_eq!(entries_of(&[entry(90), vec![0; 7]].concat()), Some(1));

@@ -6,14 +6,17 @@
 //!
 //! | module | what it reads |
 //! |---|---|
-//! | [`commit_log`] | `commitlog/`: the records |
+//! | `commit_log` | `commitlog/`: the records |
 //! | `consume_queue` | `consumequeue/`: where queues end whose records are gone |
 //! | `config` | `config/*.json`: topics, groups, offsets, delays |
 
-pub mod commit_log;
+mod commit_log;
 mod config;
 mod consume_queue;
 mod error;
+mod place;
+#[cfg(test)]
+mod place_checks;
 mod report;
 mod tables;
 

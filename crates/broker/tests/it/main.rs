@@ -9,6 +9,7 @@ mod delay;
 mod filter;
 mod full_disk;
 mod groups;
+mod import;
 mod offsets;
 mod pull;
 mod query;
