@@ -16,10 +16,10 @@ use crate::{Client, RequestError, RequestErrorKind, error::success, validate::In
 /// The deadline of one request (Java: 6 s).
 const TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Topics and clusters. A handle on its [`Client`].
+/// Topics, clusters and single messages. A handle on its [`Client`].
 #[derive(Clone, Debug)]
 pub struct Admin {
-    client: Client,
+    pub(crate) client: Client,
 }
 
 /// A topic to be created.

@@ -9,7 +9,7 @@
 //! | [`Producer`] | send, batch, one-way, ordered, delayed, transactions, request and reply |
 //! | [`PushConsumer`] | a member of a group: a handler per message, in parallel or in order, or a stream |
 //! | [`PullConsumer`], [`Client::pull`] | explicit queues and offsets |
-//! | [`Admin`] | topics and clusters |
+//! | [`Admin`] | topics and clusters; messages by key and by id |
 //!
 //! # Example
 //! ```no_run
@@ -54,6 +54,7 @@ mod offsets;
 mod panics;
 mod process_queue;
 mod producer;
+mod query;
 mod retry;
 mod route;
 mod select;
@@ -77,13 +78,14 @@ pub use producer::{
     Producer, ProducerBuilder, ProducerOptions, SendOptions, SendResult, SendStatus, TransactionResult,
     TransactionState, reply_to,
 };
+pub use query::{MessageQuery, QueryResult};
 pub use retry::{
     AttemptFacts, AttemptOutcome, Next, NoRetry, RETRY_CODES, RetryPolicy, StandardRetry, TransportRetry,
 };
 pub use rocketwire_protocol::{
     ResponseCode,
     body::{MessageModel, MessageQueue},
-    message::{CompressionType, Message, MessageError, MessageExt},
+    message::{CompressionType, Message, MessageError, MessageExt, OffsetMessageId},
 };
 pub use rocketwire_remoting::{Network, RpcError, RpcErrorKind, SocksProxy};
 pub use select::queue_by_hash;

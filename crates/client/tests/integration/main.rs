@@ -9,6 +9,7 @@ mod lifecycle;
 mod orderly;
 mod producer;
 mod pull;
+mod query;
 mod request;
 mod support;
 mod transaction;

@@ -12,8 +12,9 @@ use rocketwire_protocol::{
         ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader, DeleteTopicRequestHeader,
         GetConsumerListByGroupRequestHeader, GetMaxOffsetRequestHeader, GetMaxOffsetResponseHeader,
         NotifyConsumerIdsChangedRequestHeader, PullMessageRequestHeader, PullMessageResponseHeader,
-        QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader, SendMessageRequestHeaderV2,
-        SendMessageResponseHeader, UnregisterClientRequestHeader, UpdateConsumerOffsetRequestHeader,
+        QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader, QueryMessageResponseHeader,
+        SendMessageRequestHeaderV2, SendMessageResponseHeader, UnregisterClientRequestHeader,
+        UpdateConsumerOffsetRequestHeader, ViewMessageRequestHeader,
     },
     message::{OffsetMessageId, batch, properties, property},
 };
@@ -75,6 +76,14 @@ pub fn handle(state: &Arc<State>, broker: &str, request: Request) -> Answer {
             };
             ok().with_header(&GetMaxOffsetResponseHeader { offset, base: () }).into()
         }
+        RequestCode::QUERY_MESSAGE => query(state, broker).into(),
+        RequestCode::VIEW_MESSAGE_BY_ID => {
+            let header: ViewMessageRequestHeader = command.header().unwrap();
+            match state.log.lock().unwrap().at(header.offset) {
+                Some(record) => ok().with_body(record.raw().clone()).into(),
+                None => Command::error(ResponseCode::SYSTEM_ERROR, "can not find message").into(),
+            }
+        }
         RequestCode::CONSUMER_SEND_MSG_BACK => send_back(state, broker, &command).into(),
         RequestCode::LOCK_BATCH_MQ => {
             let lock: LockBatchRequestBody = body::decode(&command.body).unwrap();
@@ -105,6 +114,20 @@ pub fn handle(state: &Arc<State>, broker: &str, request: Request) -> Answer {
         RequestCode::END_TRANSACTION => Answer::Taken,
         code => Command::error(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!("{code}")).into(),
     }
+}
+
+/// As an index would in which all keys have one hash: it finds everything.
+fn query(state: &State, broker: &str) -> Command {
+    let address = state.brokers.lock().unwrap()[broker].clone();
+    let records = state.log.lock().unwrap().of_broker(&address);
+    if records.is_empty() {
+        return Command::error(ResponseCode::QUERY_NOT_FOUND, "can not find message");
+    }
+    let header = QueryMessageResponseHeader {
+        index_last_update_timestamp: 7,
+        ..QueryMessageResponseHeader::default()
+    };
+    ok().with_header(&header).with_body(records)
 }
 
 /// Locks are held by whoever asks; a lock whose name begins with `!` belongs to someone else.

@@ -29,6 +29,12 @@ impl Log {
         self.all.get((physical / 1000) as usize).map(|record| RecordView::parse(record).unwrap())
     }
 
+    /// All records of a broker, back to back.
+    pub fn of_broker(&self, address: &str) -> Vec<u8> {
+        let is_its = |record: &&Bytes| RecordView::parse(record).unwrap().store_host().to_string() == address;
+        self.all.iter().filter(is_its).flatten().copied().collect()
+    }
+
     /// Bodies of a topic, queue after queue.
     pub fn bodies(&self, topic: &str) -> Vec<String> {
         let mut keys: Vec<_> = self.queues.keys().filter(|(t, _)| t == topic).collect();
