@@ -295,6 +295,7 @@ async fn the_broker_of_this_process_is_not_replaced_or_removed() {
     assert_eq!(client.ok(route("T")).await.body, before);
 }
 
+// spec: client 5
 #[tokio::test]
 async fn nothing_is_registered_without_a_name_and_nothing_is_set_remotely() {
     let node = start().await;

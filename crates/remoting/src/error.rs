@@ -34,11 +34,18 @@ pub enum RpcError {
         /// What the caller allowed.
         timeout: Duration,
     },
-    /// The connection closed before the answer came; whether the peer handled the request is unknown.
-    #[error("the connection to {addr} closed before the answer came: {cause}")]
+    /// The connection closed before the answer came. Whether the peer handled the request is unknown, unless it
+    /// was not sent yet.
+    #[error("the connection to {addr} closed{}: {cause}", while_(.phase, .elapsed, .timeout))]
     Closed {
         /// The peer's address.
         addr: String,
+        /// What the call was waiting for: [`Phase::Queue`] says that nothing was sent.
+        phase: Phase,
+        /// Since the call began.
+        elapsed: Duration,
+        /// What the caller allowed; zero for a one-way request.
+        timeout: Duration,
         /// Shared by every call that ended with this connection.
         cause: Arc<CloseCause>,
     },
@@ -105,6 +112,14 @@ fn list(tried: &[Tried]) -> String {
     tried.iter().map(each).collect::<Vec<_>>().join("; ")
 }
 
+fn while_(phase: &Phase, elapsed: &Duration, timeout: &Duration) -> String {
+    if timeout.is_zero() {
+        String::new()
+    } else {
+        format!(" while {phase}, after {elapsed:.1?} of {timeout:.1?}")
+    }
+}
+
 /// The variants of [`RpcError`], to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -155,8 +170,7 @@ impl RpcError {
             | RpcError::Encode { .. }
             | RpcError::Hook { .. }
             | RpcError::GoAway { .. } => true,
-            RpcError::Timeout { phase, .. } => *phase != Phase::Answer,
-            RpcError::Closed { .. } => false,
+            RpcError::Timeout { phase, .. } | RpcError::Closed { phase, .. } => *phase != Phase::Answer,
             RpcError::NoNameServer { tried } => tried.iter().all(|t| t.error.was_not_sent()),
         }
     }

@@ -252,6 +252,7 @@ mod tests {
         month_start(i64::MAX, 0);
     }
 
+    // spec: client 51
     #[test]
     fn a_unique_id_tells_who_and_when() {
         let ids = UniqIdGenerator::new("192.0.2.2".parse().unwrap(), 0x1_2345, 0x4e0e_2f2a);

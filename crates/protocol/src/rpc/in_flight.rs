@@ -216,9 +216,9 @@ impl<A> InFlight<A> {
         })
     }
 
-    /// Ends every waiting request: the connection is gone.
-    pub fn drain(&mut self, mut answer: impl FnMut() -> A) -> (usize, Vec<Waker>) {
-        self.end_where(|_| Some(answer()))
+    /// Ends every waiting request: the connection is gone. The answer may say when it was due.
+    pub fn drain(&mut self, mut answer: impl FnMut(Due) -> A) -> (usize, Vec<Waker>) {
+        self.end_where(|due| Some(answer(due)))
     }
 
     fn end_where(&mut self, mut end: impl FnMut(Due) -> Option<A>) -> (usize, Vec<Waker>) {
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(table.expire(now + Duration::from_millis(10), |_| 1).0, 1);
         assert_eq!(table.next_deadline(), Some(now + Duration::from_millis(20)));
         assert_eq!(ready(table.poll(soon, Waker::noop())), 1);
-        assert_eq!(table.drain(|| 2).0, 1);
+        assert_eq!(table.drain(|_| 2).0, 1);
         assert_eq!(ready(table.poll(late, Waker::noop())), 2);
         assert_eq!(table.next_deadline(), None);
     }

@@ -69,6 +69,7 @@ fn frames_of_both_encodings_follow_each_other() {
 }
 
 /// spec: remoting F6 F7 F8 F14
+/// spec: client 9
 #[test]
 fn an_oversize_frame_is_refused_by_its_length_alone() {
     for word in ["00fffffd", "80000000", "ffffffff", "47455420"] {

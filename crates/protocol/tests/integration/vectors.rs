@@ -17,6 +17,7 @@ fn java(mut command: Command, opaque: i32) -> Command {
 }
 
 /// spec: remoting F1 F2 B1 B2
+/// spec: client 1 2
 #[test]
 fn a1_1_and_2_a_request_in_both_encodings() {
     let request = Command::request(RequestCode::GET_ROUTEINFO_BY_TOPIC).with_field("topic", "TopicTest");

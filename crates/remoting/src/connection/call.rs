@@ -12,7 +12,7 @@ use rocketwire_protocol::{Command, rpc::Due};
 use tokio::time::{Instant, timeout_at};
 
 use super::shared::{CallEnd, Shared, wake};
-use crate::{Phase, RpcError, planted::planted};
+use crate::{CloseCause, Phase, RpcError, planted::planted};
 
 /// A call: sends its request when it is first polled. Dropped, it frees its slot.
 ///
@@ -74,7 +74,15 @@ impl Call {
 
     fn failed(&self, end: CallEnd) -> RpcError {
         match end {
-            CallEnd::Closed(cause) => RpcError::Closed { addr: self.shared.addr(), cause },
+            CallEnd::Closed(cause, due) => {
+                let left = match due {
+                    Due::At(deadline) => {
+                        Instant::from_std(deadline).saturating_duration_since(Instant::now())
+                    }
+                    Due::In(timeout) => timeout,
+                };
+                self.closed(cause, Phase::Answer, self.timeout.saturating_sub(left))
+            }
             CallEnd::TimedOut(deadline) => RpcError::Timeout {
                 addr: self.shared.addr(),
                 phase: Phase::Answer,
@@ -82,6 +90,10 @@ impl Call {
                 timeout: self.timeout,
             },
         }
+    }
+
+    fn closed(&self, cause: Arc<CloseCause>, phase: Phase, elapsed: Duration) -> RpcError {
+        RpcError::Closed { addr: self.shared.addr(), phase, elapsed, timeout: self.timeout, cause }
     }
 
     /// Takes a slot, leaves the waker there and appends the frame, all under one short lock.
@@ -93,7 +105,8 @@ impl Call {
             self.begun.map_or(Due::In(self.timeout), |begun| Due::At((begun + self.timeout).into_std()));
         let mut state = shared.lock();
         if let Some(cause) = &state.closed {
-            return Err(NotBegun::Failed(RpcError::Closed { addr: shared.addr(), cause: cause.clone() }));
+            let elapsed = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+            return Err(NotBegun::Failed(self.closed(cause.clone(), Phase::Queue, elapsed)));
         }
         if state.pending() > options.high_water {
             return Err(NotBegun::NoRoom);

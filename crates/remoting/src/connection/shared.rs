@@ -4,15 +4,18 @@ use std::{
     net::SocketAddr,
     sync::{Arc, PoisonError, atomic::AtomicU64},
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use rocketwire_protocol::{Command, Encoding, Flag, ResponseCode, frame, rpc::InFlight};
+use rocketwire_protocol::{
+    Command, Encoding, Flag, ResponseCode, frame,
+    rpc::{Due, InFlight},
+};
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::{ConnectionEvent, ConnectionListener, Router, complaints::Complaints, looker::Looker};
 use crate::{
-    CloseCause, ConnectionOptions, RpcError,
+    CloseCause, ConnectionOptions, Phase, RpcError,
     dispatch::Return,
     error,
     planted::planted,
@@ -99,7 +102,8 @@ pub struct Counters {
 pub(crate) enum CallEnd {
     /// At this deadline.
     TimedOut(Instant),
-    Closed(Arc<CloseCause>),
+    /// And when it was due.
+    Closed(Arc<CloseCause>, Due),
 }
 
 pub(crate) struct Shared {
@@ -260,7 +264,9 @@ impl Shared {
         command.version = self.options().version;
         let mut state = self.lock();
         if let Some(cause) = &state.closed {
-            return Err(RpcError::Closed { addr: self.addr(), cause: cause.clone() });
+            let (elapsed, timeout) = (Duration::ZERO, Duration::ZERO);
+            let (addr, cause) = (self.addr(), cause.clone());
+            return Err(RpcError::Closed { addr, phase: Phase::Queue, elapsed, timeout, cause });
         }
         if state.pending() >= self.options().max_pending {
             return Err(RpcError::TooManyRequests { addr: self.addr(), limit: self.options().max_pending });
@@ -313,7 +319,7 @@ impl Shared {
         let (_, wakers) = if left {
             (0, Vec::new())
         } else {
-            state.in_flight.drain(|| Err(CallEnd::Closed(cause.clone())))
+            state.in_flight.drain(|due| Err(CallEnd::Closed(cause.clone(), due)))
         };
         drop(state);
         wakers.into_iter().for_each(Waker::wake);

@@ -163,11 +163,53 @@ async fn a_lost_connection_ends_its_calls_at_once_with_one_cause() {
     let mut causes = Vec::new();
     for call in calls {
         match within(call).await.unwrap() {
-            Err(RpcError::Closed { cause, .. }) => causes.push(cause),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(
+                    text.contains(&addr) && text.contains("while waiting for the answer, after "),
+                    "{text}"
+                );
+                assert!(
+                    text.ends_with("s of 3000.0s: closed by the peer") && !error.was_not_sent(),
+                    "{text}"
+                );
+                let RpcError::Closed { cause, .. } = error else { panic!("{error}") };
+                causes.push(cause);
+            }
             other => panic!("{other:?}"),
         }
     }
     assert!(causes.iter().all(|cause| Arc::ptr_eq(cause, &causes[0])));
+}
+
+#[tokio::test]
+async fn a_call_on_a_connection_that_is_gone_was_certainly_not_sent() {
+    let server = serve(echo_router()).await;
+    let client = client();
+    let connection = client.connect(&server.local_addr().to_string(), LONG).await.unwrap();
+    connection.close("by the test");
+    until(|| !connection.is_open()).await;
+    for error in [
+        connection.invoke(echo("x"), LONG).await.unwrap_err(),
+        connection.invoke_oneway(echo("x")).unwrap_err(),
+    ] {
+        assert!(matches!(error, RpcError::Closed { phase: Phase::Queue, .. }), "{error}");
+        assert!(error.was_not_sent() && error.is_retryable());
+        assert!(error.to_string().ends_with(": closed by this side: by the test"), "{error}");
+    }
+}
+
+// spec: client 6
+#[tokio::test]
+async fn a_remark_does_not_make_a_success_a_failure() {
+    let router = Router::new().route(
+        ECHO,
+        processor_fn(|_| Command::error(ResponseCode::SUCCESS, "by the way").into()),
+        Lane::inline(),
+    );
+    let server = serve(router).await;
+    let answer = client().invoke(&server.local_addr().to_string(), echo("x"), LONG).await.unwrap();
+    assert_eq!((answer.code, answer.remark.as_deref()), (0, Some("by the way")));
 }
 
 // spec: remoting I5
@@ -381,6 +423,7 @@ async fn concurrent_first_calls_share_one_connect() {
 }
 
 // spec: remoting N8 N10
+// spec: client 8
 #[tokio::test]
 async fn go_away_moves_new_calls_to_a_new_connection_and_ends_the_old_ones_there() {
     let (listener, addr) = listen().await;
@@ -408,6 +451,7 @@ async fn go_away_moves_new_calls_to_a_new_connection_and_ends_the_old_ones_there
 }
 
 // spec: remoting N9
+// spec: client 8
 #[tokio::test]
 async fn go_away_twice_is_an_error() {
     let router = Router::new()

@@ -18,6 +18,7 @@ use rocketwire_remoting::{
 use crate::peer::{ECHO, LONG, Peer, client, echo, echo_router, serve, until};
 
 // spec: remoting D1 D7 J11 D17
+// spec: client 3 4
 #[tokio::test]
 async fn unknown_codes_are_answered_and_opaques_echoed_whatever_they_are() {
     let mut options = ServerOptions::default();
@@ -53,6 +54,7 @@ impl Processor for Rejecting {
 }
 
 // spec: remoting D2 D3 D4 D6 D8
+// spec: client 3
 #[tokio::test]
 async fn refusals_have_javas_texts_and_oneway_requests_get_none() {
     let (go, gate) = mpsc::channel::<()>();
