@@ -282,6 +282,9 @@ def all_cases():
     for name in ["java5", "java4b", "go", "node", "cpp"]:
         add("Sending", "delay level 1", name, both_at_once(name, "go", 20, {"mode": "delay", "level": 1}, {}, delayed(1)),
             create=True, seconds=8)
+    for name, consumer in [("java5", "go"), ("java5b", "java4")]:
+        add("Sending", "timer message, 3 s", name, both_at_once(name, consumer, 20, {"delayms": 3000}, {}, delayed(3)), create=True, seconds=10,
+            unsupported={"apache4": "4.9 has no timer messages"})
     for name, consumer in [("java5", "java5"), ("java4b", "go"), ("go", "java4")]:
         add("Sending", "transactions", name, transaction(name, consumer, 30), create=True, seconds=40)
 
