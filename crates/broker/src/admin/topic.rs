@@ -122,6 +122,12 @@ pub(super) fn delete(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
         let remark = format!("topic {topic} was not deleted: {error}");
         refuse(ResponseCode::SYSTEM_ERROR, remark)
     };
+    // Its messages would stay in the log, and be those of the next topic of that name.
+    if let Some(error) = shared.store.poisoned() {
+        let remark =
+            format!("the store refuses writes until it is restarted, because of an earlier failure: {error}");
+        return Err(failed(remark));
+    }
     let saved = shared.tables.change_topics(|file| {
         shared.topics_mut().remove(&topic, shared.now_ms());
         let snapshot = shared.topics().snapshot();

@@ -8,7 +8,10 @@ use crate::support::*;
 async fn names_that_are_none_are_29_and_create_nothing() {
     let node = Node::start().await;
     let client = node.client();
+    client.send("T", "x", "").await;
+    client.heartbeat(&consumer("c", "CG", vec![])).await;
     let before = node.broker.topics().len();
+    let files_before = files(&node);
     let long = "t".repeat(128);
     let long_retry = format!("%RETRY%{}", "g".repeat(300));
     for name in ["../x", "a/b", "a\0", " ", &long, &long_retry, "\u{fffd}"] {
@@ -29,7 +32,25 @@ async fn names_that_are_none_are_29_and_create_nothing() {
         assert_eq!(client.call(Command::of(&create)).await.code, 29, "create {name:?}");
     }
     assert_eq!(node.broker.topics().len(), before);
+    assert_eq!(files(&node), files_before, "nothing on the disk has changed, and nothing is beside it");
     node.stop().await;
+}
+
+/// Names and sizes of all files, but those that change by the clock.
+fn files(node: &Node) -> Vec<(String, u64)> {
+    use rocketwire_store::Storage;
+    let mut found = Vec::new();
+    for folder in ["/", "/store", "/store/log", "/store/index", "/store/tables"] {
+        let folder = std::path::Path::new(folder);
+        for name in node.storage.list(folder).unwrap_or_default() {
+            let size = node.storage.open(&folder.join(&name)).map_or(0, |file| file.size().unwrap());
+            if name != "checkpoint" {
+                found.push((folder.join(name).display().to_string(), size));
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[tokio::test]
@@ -178,5 +199,77 @@ async fn queues_that_are_not_there_are_29() {
         assert_eq!(client.pull("T", queue_id, 0, "*").await.code, 29, "{queue_id}");
     }
     assert_eq!(client.pull("unknown", 0, 0, "*").await.code, 17);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_batch_is_13() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    let mut header = send_header("T", "");
+    header.batch = Some(true);
+    assert_eq!(client.call(Command::of(&header)).await.code, 13);
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_of_a_pull_that_nobody_can_mean_are_answered_with_where_the_queue_is() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    for (offset, code, next) in [(i64::MIN, 21, 0), (-1, 21, 0), (2, 21, 1), (i64::MAX, 21, 1)] {
+        let answer = client.pull("T", 0, offset, "*").await;
+        let fields = |name| answer.fields.get(name).unwrap().parse::<i64>().unwrap();
+        assert_eq!((answer.code, fields("nextBeginOffset")), (code, next), "offset {offset}");
+        assert_eq!((fields("minOffset"), fields("maxOffset")), (0, 1), "offset {offset}");
+    }
+    // Nobody is parked for longer than the broker wants, whatever he asks for.
+    let asking = node.client();
+    let days = std::time::Duration::from_millis(1_000_000_000_000);
+    let pulled = tokio::spawn(async move { asking.call(pull("T", 0, 1, "*", Some(days))).await });
+    eventually("the pull is parked", || node.broker.parked_pulls() == 1).await;
+    node.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(pulled.await.unwrap().code, 19);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn places_of_the_log_where_no_record_begins_are_1() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.heartbeat(&consumer("c", "CG", vec![])).await;
+    client.send("T", "x", "").await;
+    let there = client.messages("T", 0, 0).await[0].physical_offset();
+    for offset in [there + 1, there - 1, 1 << 40, i64::MAX, -1, i64::MIN] {
+        let back = ConsumerSendMsgBackRequestHeader {
+            offset,
+            group: "CG".into(),
+            delay_level: 1_000_000_000,
+            ..Default::default()
+        };
+        assert_eq!(client.call(Command::of(&back)).await.code, 1, "send back {offset}");
+        let end = EndTransactionRequestHeader {
+            producer_group: "PG".into(),
+            commit_or_rollback: 8,
+            commit_log_offset: offset,
+            msg_id: "id".into(),
+            ..Default::default()
+        };
+        assert_eq!(client.call(Command::of(&end)).await.code, 1, "end of a transaction {offset}");
+        let view = ViewMessageRequestHeader { offset, ..Default::default() };
+        assert_eq!(client.call(Command::of(&view)).await.code, 1, "view {offset}");
+    }
+    // A record that is no half message has no transaction to end.
+    let end = EndTransactionRequestHeader {
+        producer_group: "PG".into(),
+        commit_or_rollback: 8,
+        commit_log_offset: there,
+        msg_id: "id".into(),
+        ..Default::default()
+    };
+    assert_eq!(client.call(Command::of(&end)).await.code, 1);
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1, "nothing was stored by any of them");
     node.stop().await;
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod bad_inputs;
+mod broken_disk;
 mod clock;
 mod delay;
 mod filter;

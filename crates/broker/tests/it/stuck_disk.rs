@@ -141,7 +141,7 @@ fn a_request_that_waited_too_long_for_the_disk_is_sent_away() {
             let (asked, addr) = (client.remoting.clone(), client.addr.clone());
             // The only thread for the disk is taken.
             let (free, taken) = std::sync::mpsc::channel::<()>();
-            let taken = tokio::task::spawn_blocking(move || drop(taken.recv()));
+            let taken = tokio::task::spawn_blocking(move || taken.recv().is_ok());
             async move {
                 let asking = tokio::spawn(async move { asked.invoke(&addr, request, PATIENCE).await });
                 tokio::time::sleep(Duration::from_millis(100)).await;

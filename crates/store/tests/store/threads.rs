@@ -56,7 +56,9 @@ fn a_writer_that_goes_to_sleep_is_woken_by_the_work_that_came_meanwhile() {
     for n in 0..rounds(20_000) {
         // All is ready before the answer comes: who prepares something then is too late to meet the writer awake.
         let bell = answered.clone();
-        let tell: Waiter = Box::new(move |_| drop(bell.fetch_add(1, Ordering::SeqCst)));
+        let tell: Waiter = Box::new(move |_| {
+            bell.fetch_add(1, Ordering::SeqCst);
+        });
         let append = Append { queue, records: &records, wait: Wait::Flush };
         let since = std::time::Instant::now();
         while answered.load(Ordering::SeqCst) < n {

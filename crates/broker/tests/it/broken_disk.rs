@@ -1,0 +1,209 @@
+//! A disk whose flushes hang or fail: what producers, consumers and operators are told.
+
+use std::{
+    fmt, io,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_protocol::{Command, header::*, message::batch};
+use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
+use rocketwire_store::{MemoryStorage, Space, Storage, StorageFile, StoreOptions, storage::StorageLock};
+use rocketwire_testkit::ManualClock;
+
+use crate::support::*;
+
+/// What becomes of the next flushes of the log.
+#[derive(Clone, Default)]
+struct Broken {
+    files: MemoryStorage,
+    /// Held: they hang.
+    gate: Arc<Mutex<()>>,
+    /// They fail with EIO.
+    fails: Arc<Mutex<bool>>,
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.files.fmt(f)
+    }
+}
+
+impl Broken {
+    fn watch(&self, path: &Path, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+        let is_log = path.parent().is_some_and(|parent| parent.ends_with("log"));
+        if is_log { Arc::new(LogFile { file, disk: self.clone() }) } else { file }
+    }
+}
+
+impl Storage for Broken {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.files.create(path).map(|file| self.watch(path, file))
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.files.create_dir(dir)
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.files.open(path).map(|file| self.watch(path, file))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.files.remove(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.files.sync_dir(dir)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.files.list(dir)
+    }
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        self.files.space(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
+        self.files.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct LogFile {
+    file: Arc<dyn StorageFile>,
+    disk: Broken,
+}
+
+impl StorageFile for LogFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(into, at)
+    }
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.file.write_at(bytes, at)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        drop(self.disk.gate.lock().unwrap());
+        match *self.disk.fails.lock().unwrap() {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => self.file.sync_data(),
+        }
+    }
+}
+
+struct OnBroken {
+    disk: Broken,
+    clock: Arc<ManualClock>,
+    broker: Broker,
+    server: Server,
+    client: RemotingClient,
+}
+
+impl OnBroken {
+    async fn start() -> OnBroken {
+        let (disk, clock) = (Broken::default(), Arc::new(ManualClock::new(START_MS)));
+        let mut options = StoreOptions::new("/store");
+        options.look = Duration::ZERO;
+        let storage = Arc::new(disk.clone());
+        let broker =
+            Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
+        broker.start(&tokio::runtime::Handle::current());
+        let router = broker
+            .processors()
+            .into_iter()
+            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
+        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
+        let client = RemotingClient::new(ClientOptions::default(), Router::new());
+        OnBroken { disk, clock, broker, server, client }
+    }
+
+    async fn call(&self, command: Command) -> Command {
+        self.client.invoke(&self.server.local_addr().to_string(), command, PATIENCE).await.unwrap()
+    }
+}
+
+/// A flush that takes too long: the message is in the log and not known to be on the disk, which has a code of its own.
+#[tokio::test]
+#[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
+async fn a_flush_that_hangs_is_10_after_its_time_and_the_message_is_delivered_later() {
+    let node = OnBroken::start().await;
+    assert_eq!(node.call(send("T", "first", "")).await.code, 0);
+    let closed = node.disk.gate.lock().unwrap();
+    let (client, addr) = (node.client.clone(), node.server.local_addr().to_string());
+    let sent = tokio::spawn(async move { client.invoke(&addr, send("T", "late", ""), PATIENCE).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    node.clock.advance(Duration::from_millis(4_900));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert!(!sent.is_finished(), "five seconds are not over");
+    node.clock.advance(Duration::from_millis(200));
+    let answer = sent.await.unwrap().unwrap();
+    assert_eq!(answer.code, 10, "{:?}", answer.remark);
+    let header: SendMessageResponseHeader = answer.response_header().unwrap();
+    assert_eq!(header.queue_offset, 1, "it has its place");
+    assert_eq!(decode(node.call(pull("T", 0, 0, "*", None)).await.body).len(), 1, "and is not delivered yet");
+    drop(closed);
+    let since = std::time::Instant::now();
+    while decode(node.call(pull("T", 0, 0, "*", None)).await.body).len() < 2 {
+        assert!(since.elapsed() < PATIENCE, "the flush came back, and so does the message");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(node.call(send("T", "next", "")).await.code, 0);
+    node.server.shutdown(Duration::from_secs(1)).await;
+    node.broker.shutdown().await.unwrap();
+}
+
+/// After a failed flush nothing is promised any more, by anyone; everybody is told why and what to do; reading goes on.
+#[tokio::test]
+async fn after_a_failed_flush_every_write_is_14_with_the_reason_and_reading_goes_on() {
+    let node = OnBroken::start().await;
+    assert_eq!(node.call(send("T", "good", "")).await.code, 0);
+    let offset = decode(node.call(pull("T", 0, 0, "*", None)).await.body)[0].physical_offset();
+    *node.disk.fails.lock().unwrap() = true;
+    let failed = node.call(send("T", "unknown", "")).await;
+    assert_eq!(failed.code, 14);
+    let remark = failed.remark.unwrap();
+    for part in ["/store/log/", "os error 5", "whether the message is stored is unknown", "restarted"] {
+        assert!(remark.contains(part), "{remark}");
+    }
+    // The disk is fine again, and is not trusted: the flush that failed has taken with it what nobody can know.
+    *node.disk.fails.lock().unwrap() = false;
+    let mut items = Vec::new();
+    batch::encode_item(0, b"a", "", &mut items).unwrap();
+    let mut of_batch = send_header("T", "");
+    of_batch.batch = Some(true);
+    let back =
+        ConsumerSendMsgBackRequestHeader { offset, group: "CG".into(), delay_level: 3, ..Default::default() };
+    node.call(heartbeat(&consumer("c", "CG", vec![]))).await;
+    let writes = [
+        ("send", send("T", "refused", "")),
+        ("delayed send", send("T", "refused", "DELAY\u{1}1\u{2}")),
+        ("half message", send("T", "refused", "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}PG\u{2}")),
+        ("batch", Command::of(&of_batch).with_body(items)),
+        ("send back", Command::of(&back)),
+    ];
+    for (what, command) in writes {
+        let answer = node.call(command).await;
+        let remark = answer.remark.unwrap_or_default();
+        assert!(answer.code == 14 || answer.code == 1, "{what}: {} {remark}", answer.code);
+        assert!(remark.contains("os error 5") && remark.contains("restarted"), "{what}: {remark}");
+    }
+    let delete = DeleteTopicRequestHeader { topic: "T".into(), ..Default::default() };
+    let answer = node.call(Command::of(&delete)).await;
+    assert_ne!(answer.code, 0, "a deletion is a write, too");
+    assert!(answer.remark.unwrap_or_default().contains("os error 5"));
+    let pulled = node.call(pull("T", 0, 0, "*", None)).await;
+    assert_eq!(pulled.code, 0);
+    assert_eq!(decode(pulled.body)[0].body(), "good");
+    assert_eq!(
+        node.call(pull("T", 0, 1, "*", None)).await.code,
+        19,
+        "what is not known to be stored is not delivered"
+    );
+    node.server.shutdown(Duration::from_secs(1)).await;
+    let _ = node.broker.shutdown().await;
+}
