@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             [_, _, _, _, 0xda, 0xa3, 0x20, ..] => {
                 seed("record", body)?;
                 seed("stored_record", body)?;
+                seed("apache_log", body)?;
                 if let Some(at) = body.windows(5).position(|part| part == b"KEYS\x01") {
                     seed("properties", &body[at..])?;
                 }
