@@ -328,3 +328,24 @@ impl PushCore {
         ShutdownReport { unfinished, uncommitted }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: client 111
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_is_not_renewed_is_good_for_thirty_seconds() {
+        let active = ActiveQueue::new(MessageQueue::new("T", "a", 0));
+        assert!(!active.is_locked());
+        active.set_locked(true);
+        tokio::time::advance(Duration::from_millis(29_999)).await;
+        assert!(active.is_locked());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!active.is_locked());
+        active.set_locked(true);
+        assert!(active.is_locked());
+        active.set_locked(false);
+        assert!(!active.is_locked());
+    }
+}

@@ -155,3 +155,26 @@ async fn a_message_that_fails_too_often_makes_room() {
     assert_eq!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG"), ["bad"]);
     consumer.shutdown(PATIENCE).await;
 }
+
+#[tokio::test]
+async fn a_message_that_fails_is_tried_again_without_end_unless_told_otherwise() {
+    // spec: client 114
+    const FAILURES: i32 = 40;
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "stubborn"), 0);
+    let client = cluster.client();
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let builder = builder.options(|options| options.suspend = Duration::from_millis(10));
+    let consume = move |batch: Vec<Arc<MessageExt>>| {
+        note(&noted, &batch);
+        let fails = batch[0].reconsume_times < FAILURES;
+        async move { if fails { OrderlyResult::Suspend } else { OrderlyResult::Success } }
+    };
+    let consumer = builder.start_orderly(consume).await.unwrap();
+    eventually("it succeeds", || seen.lock().unwrap().len() as i32 == FAILURES + 1).await;
+    consumer.shutdown(PATIENCE).await;
+    assert_eq!(cluster.committed("CG", "T", 0), Some(1));
+    assert!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG").is_empty(), "it was never sent back");
+}
