@@ -5,6 +5,7 @@ mod append;
 mod damage;
 mod forged;
 mod held;
+mod import;
 mod keys;
 mod meanwhile;
 mod model;
