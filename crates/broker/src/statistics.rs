@@ -26,6 +26,10 @@ pub(crate) struct Statistics {
     pub(crate) pulls_missed: AtomicU64,
     /// Pulls that were held.
     pub(crate) pulls_held: AtomicU64,
+    /// Timer messages that the timer took.
+    pub(crate) timers_in: AtomicU64,
+    /// Timer messages that it gave out.
+    pub(crate) timers_out: AtomicU64,
 }
 
 /// Values of [`Statistics`] at one moment.
@@ -35,6 +39,8 @@ pub(crate) struct Reading {
     pub(crate) messages_out: u64,
     pub(crate) pulls_found: u64,
     pub(crate) pulls_missed: u64,
+    pub(crate) timers_in: u64,
+    pub(crate) timers_out: u64,
 }
 
 impl Statistics {
@@ -65,6 +71,8 @@ impl Statistics {
             messages_out: Self::value(&self.messages_out),
             pulls_found: Self::value(&self.pulls_found),
             pulls_missed: Self::value(&self.pulls_missed),
+            timers_in: Self::value(&self.timers_in),
+            timers_out: Self::value(&self.timers_out),
         }
     }
 }
@@ -109,14 +117,23 @@ impl History {
 
     /// Events per second over the last 10, 60 and 600 s, as Java prints them.
     pub(crate) fn rates(&self, now_ms: i64, now: Reading, value: impl Fn(&Reading) -> u64) -> String {
-        let rate = |seconds: usize| {
-            let steps = seconds / 10 - 1;
-            let oldest = self.0.get(steps).or_else(|| self.0.back());
-            let (then_ms, then) = oldest.copied().unwrap_or((now_ms, now));
-            let elapsed = (now_ms - then_ms).max(1) as f64 / 1_000.0;
-            value(&now).saturating_sub(value(&then)) as f64 / elapsed
-        };
+        let rate = |seconds| self.rate(seconds, now_ms, now, &value);
         format!("{} {} {}", rate(10), rate(60), rate(600))
+    }
+
+    /// Events per second over so many seconds.
+    pub(crate) fn rate(
+        &self,
+        seconds: usize,
+        now_ms: i64,
+        now: Reading,
+        value: impl Fn(&Reading) -> u64,
+    ) -> f64 {
+        let steps = seconds / 10 - 1;
+        let oldest = self.0.get(steps).or_else(|| self.0.back());
+        let (then_ms, then) = oldest.copied().unwrap_or((now_ms, now));
+        let elapsed = (now_ms - then_ms).max(1) as f64 / 1_000.0;
+        value(&now).saturating_sub(value(&then)) as f64 / elapsed
     }
 }
 

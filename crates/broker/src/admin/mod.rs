@@ -59,7 +59,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         // never anything left to clean.
         RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE | RequestCode::CLEAN_UNUSED_TOPIC => Ok(Plan::success()),
         RequestCode::DELETE_EXPIRED_COMMITLOG => queue::delete_expired(shared, disk),
-        RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(shared),
+        RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(shared, disk),
         RequestCode::GET_BROKER_HA_STATUS => runtime::replication(shared),
         RequestCode::GET_BROKER_CONFIG => config::get(shared),
         RequestCode::UPDATE_BROKER_CONFIG => config::update(),

@@ -10,14 +10,15 @@ use rocketwire_protocol::{
 
 use super::with_body;
 use crate::{
-    call::{Plan, Stop},
+    call::{Disk, Plan, Stop, needs_disk},
     delay::MAX_LEVEL,
     shared::Shared,
     statistics::{Reading, Statistics},
 };
 
 /// Request 28.
-pub(super) fn info(shared: &Shared) -> Result<Plan, Stop> {
+pub(super) fn info(shared: &Shared, disk: Disk) -> Result<Plan, Stop> {
+    needs_disk(disk)?;
     let mut table: BTreeMap<ByteString, ByteString> = BTreeMap::new();
     let mut put = |key: &str, value: String| {
         table.insert(key.into(), value.into());
@@ -110,8 +111,16 @@ fn store(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     // The index is written with the message: this is zero for good.
     put("dispatchBehindBytes", "0".into());
     put("pageCacheLockTimeMills", "0".into());
-    put("earliestMessageTimeStamp", "-1".into());
-    put("remainHowManyDataToFlush", "0 B".into());
+    let oldest = shared.store.oldest_store_time().ok().flatten();
+    put("earliestMessageTimeStamp", oldest.unwrap_or(-1).to_string());
+    put("remainHowManyDataToFlush", format!("{} B", shared.store.behind().flush));
+    let disk = shared.store.disk();
+    let used = disk.total.saturating_sub(disk.available) as f64 / disk.total.max(1) as f64;
+    // Log and index are on one disk.
+    for part in ["commitLogDiskRatio", "consumeQueueDiskRatio"] {
+        put(part, used.to_string());
+    }
+    put("commitLogDirCapacity", format!("Total : {}, Free : {}.", gib(disk.total), gib(disk.available)));
     put("remainTransientStoreBufferNumbs", "2147483647".into());
     put("startAcceptSendRequestTimeStamp", "0".into());
     put("storeWritable", (!shared.store.is_poisoned() && !shared.store.disk().is_full).to_string());
@@ -126,8 +135,15 @@ fn timers(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     put("timerReadBehind", "0".into());
     put("timerOffsetBehind", timers.unread(end).to_string());
     put("timerCongestNum", timers.len().to_string());
-    put("timerEnqueueTps", "0.0".into());
-    put("timerDequeueTps", "0.0".into());
+    drop(timers);
+    let (now, reading) = (shared.now_ms(), shared.statistics.reading());
+    let history = shared.history();
+    put("timerEnqueueTps", history.rate(10, now, reading, |r| r.timers_in).to_string());
+    put("timerDequeueTps", history.rate(10, now, reading, |r| r.timers_out).to_string());
+}
+
+fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / (1_u64 << 30) as f64)
 }
 
 /// As Java prints it.

@@ -17,6 +17,7 @@ use rocketwire_protocol::{
 use super::with_body;
 use crate::{
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
+    meters::{Amount, Measured},
     offset::unreadable,
     shared::Shared,
 };
@@ -45,7 +46,14 @@ pub(super) fn topic(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan,
         };
         table.offset_table.insert(message_queue(shared, topic.name(), id), offset);
     }
+    table.topic_put_tps = last_minute(shared, &Measured::Topic(topic.name().clone()), topic.puts.amount());
     with_body(body::encode(&table))
+}
+
+/// Messages a second over the last minute.
+fn last_minute(shared: &Shared, measured: &Measured, amount: Amount) -> f64 {
+    let view = shared.meters().view(measured, amount, shared.now_ms(), |amount| amount.messages);
+    view.stats_minute.tps
 }
 
 /// Request 208.
@@ -79,6 +87,9 @@ fn consume_stats(
         if subscribed.as_ref().is_some_and(|subscribed| !subscribed.contains(&name)) {
             continue;
         }
+        let got = shared.offsets().got(group, &name);
+        let measured = Measured::Group(format!("{name}@{group}").into());
+        stats.consume_tps += last_minute(shared, &measured, got);
         for (id, queue) in topic.read_queues() {
             let bounds = shared.store.bounds(queue);
             let consumer_offset = shared.offsets().committed(group, &name, id).unwrap_or(0);

@@ -13,7 +13,7 @@ use rocketwire_protocol::{
 use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
 
 use super::{moment::PRECISION_MS, recall::key, wheel::Entry};
-use crate::{back::encode_as, call::Refused, send::Stored, shared::Shared};
+use crate::{back::encode_as, call::Refused, send::Stored, shared::Shared, statistics::Statistics};
 
 /// Messages that are read into the wheel at once.
 const READ: ReadLimits = ReadLimits { max_messages: 256, max_bytes: 1 << 20, max_scan: 256 };
@@ -103,6 +103,7 @@ fn read_new(shared: &Shared) -> bool {
             let is_message = record.property(property::TIMER_DEL_UNIQKEY).is_none();
             let due_ms = out_ms.saturating_add(PRECISION_MS);
             timers.add(record.queue_offset(), due_ms, record.store_timestamp(), is_message);
+            Statistics::add(&shared.statistics.timers_in, 1);
         }
     }
     timers.read(outcome.next_offset);
@@ -168,6 +169,9 @@ fn deliver_one(shared: &Arc<Shared>, entry: Entry, record: &RecordView) {
     let on_thread = Arc::clone(shared);
     let done = Stored::Call(Box::new(move |result| {
         on_thread.timers().finished(entry, result.is_ok());
+        if result.is_ok() {
+            Statistics::add(&on_thread.statistics.timers_out, 1);
+        }
         if let Err(error) = result {
             failed(&on_thread, &error);
         }

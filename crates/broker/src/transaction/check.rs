@@ -95,7 +95,8 @@ pub(super) fn store_anew(
         return done(Ok(()));
     };
     let (on_thread, half) = (Arc::clone(shared), half.clone());
-    let append = Append { queue, records: &bytes, wait: Wait::Write };
+    // Its producer may answer at once, and the half message must be readable then.
+    let append = Append { queue, records: &bytes, wait: Wait::Flush };
     let stored = Stored::Call(Box::new(move |result: Result<Appended, AppendError>| match result {
         Ok(appended) => {
             let group = pending.group.clone();

@@ -56,7 +56,15 @@ pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Pl
 fn verify(shared: &Shared, header: &EndTransactionRequestHeader) -> Result<RecordView, Stop> {
     let failed =
         |text: &'static str| refuse(ResponseCode::SYSTEM_ERROR, bytestring::ByteString::from_static(text));
-    let bytes = shared.store.record_at(header.commit_log_offset).map_err(crate::offset::unreadable)?;
+    let read = || shared.store.record_at(header.commit_log_offset).map_err(crate::offset::unreadable);
+    let mut bytes = read()?;
+    if bytes.is_none() && shared.transactions().is_pending(header.tran_state_table_offset) {
+        // It was sent with WAIT=false, and its verdict is here before the flush that shows it.
+        if let Err(error) = shared.store.flush() {
+            return Err(store_failure(&error).into());
+        }
+        bytes = read()?;
+    }
     let half = bytes
         .and_then(|bytes| RecordView::parse(&bytes).ok())
         .filter(|record| record.topic() == TRANS_HALF_TOPIC)

@@ -67,6 +67,11 @@ impl Transactions {
         self.pending.len() >= self.limit
     }
 
+    /// Whether a half message waits, by its offset or a former one.
+    pub(crate) fn is_pending(&self, half_offset: i64) -> bool {
+        self.pending.contains_key(&half_offset) || self.aliases.contains_key(&half_offset)
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.pending.len()

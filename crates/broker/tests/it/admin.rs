@@ -161,6 +161,9 @@ async fn runtime_info_has_both_spellings_and_counts() {
         assert!(info.table.contains_key(key), "{key}");
     }
     assert_eq!(info.table["putTps"].split(' ').count(), 3);
+    assert_eq!(info.table["earliestMessageTimeStamp"], START_MS.to_string());
+    let used: f64 = info.table["commitLogDiskRatio"].parse().unwrap();
+    assert!((0.0..=1.0).contains(&used), "{used}");
     node.stop().await;
 }
 

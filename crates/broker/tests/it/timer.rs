@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use rocketwire_broker::BrokerOptions;
-use rocketwire_protocol::{Command, header::*};
+use rocketwire_protocol::{
+    Command, RequestCode,
+    body::{self, KVTable},
+    header::*,
+};
 
 use crate::support::*;
 
@@ -55,6 +59,9 @@ async fn messages_arrive_in_the_order_of_their_moments() {
     }
     node.clock.advance(Duration::from_secs(35));
     assert_eq!(bodies(&client.wait_for("T", 0, 3).await), ["10", "20", "30"]);
+    let info = client.ok(Command::request(RequestCode::GET_BROKER_RUNTIME_INFO)).await;
+    let info: KVTable = body::decode(&info.body).unwrap();
+    assert_eq!((&*info.table["timerCongestNum"], &*info.table["timerOffsetBehind"]), ("2", "0"));
     node.clock.advance(Duration::from_secs(35));
     assert_eq!(bodies(&client.wait_for("T", 0, 5).await), ["10", "20", "30", "40", "50"]);
     a_while().await;
