@@ -64,6 +64,8 @@ const SAME: &[(&str, &str)] = &[
     ("bindAddress", "host"),
     ("listenPort", "port"),
     ("serverSocketBacklog", "backlog"),
+    ("serverSocketSndBufSize", "send_buffer"),
+    ("serverSocketRcvBufSize", "receive_buffer"),
     ("storePathRootDir", "data"),
     ("mappedFileSizeCommitLog", "segment_size"),
     ("maxMessageSize", "max_message_size"),
