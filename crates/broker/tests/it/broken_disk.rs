@@ -8,7 +8,11 @@ use std::{
 };
 
 use rocketwire_broker::{Broker, BrokerOptions};
-use rocketwire_protocol::{Command, header::*, message::batch};
+use rocketwire_protocol::{
+    Command,
+    header::*,
+    message::{OffsetMessageId, batch},
+};
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
 use rocketwire_store::{MemoryStorage, Space, Storage, StorageFile, StoreOptions, storage::StorageLock};
 use rocketwire_testkit::ManualClock;
@@ -153,6 +157,35 @@ async fn a_flush_that_hangs_is_10_after_its_time_and_the_message_is_delivered_la
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(node.call(send("T", "next", "")).await.code, 0);
+    node.server.shutdown(Duration::from_secs(1)).await;
+    node.broker.shutdown().await.unwrap();
+}
+
+/// A half message that did not wait for the disk cannot be read until the flush; its verdict may come before that.
+#[tokio::test]
+#[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
+async fn a_verdict_that_comes_before_the_flush_of_its_half_message_counts() {
+    let node = OnBroken::start().await;
+    node.call(send("T", "first", "")).await;
+    let closed = node.disk.gate.lock().unwrap();
+    let half = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}PG\u{2}WAIT\u{1}false\u{2}";
+    let sent: SendMessageResponseHeader = node.call(send("T", "half", half)).await.response_header().unwrap();
+    let id: OffsetMessageId = sent.msg_id.parse().unwrap();
+    let commit = EndTransactionRequestHeader {
+        producer_group: "PG".into(),
+        tran_state_table_offset: sent.queue_offset,
+        commit_log_offset: id.offset,
+        commit_or_rollback: 8,
+        msg_id: "id".into(),
+        ..Default::default()
+    };
+    let (client, addr) = (node.client.clone(), node.server.local_addr().to_string());
+    let ended = tokio::spawn(async move { client.invoke(&addr, Command::of(&commit), PATIENCE).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!ended.is_finished(), "it waits for the flush");
+    drop(closed);
+    let answer = ended.await.unwrap().unwrap();
+    assert_eq!(answer.code, 0, "{:?}", answer.remark);
     node.server.shutdown(Duration::from_secs(1)).await;
     node.broker.shutdown().await.unwrap();
 }

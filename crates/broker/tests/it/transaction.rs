@@ -217,15 +217,3 @@ async fn the_count_of_questions_outlives_a_restart() {
     assert_eq!(client.call(resume("x".to_owned())).await.code, 1);
     node.stop().await;
 }
-
-#[tokio::test]
-async fn a_verdict_may_come_before_the_flush_of_its_half_message() {
-    let node = Node::start().await;
-    let client = node.client();
-    for round in 0..200 {
-        let answer = client.send("T", "x", &format!("{HALF}WAIT\u{1}false\u{2}")).await;
-        let response = client.call(Command::of(&end(&answer, 8))).await;
-        assert_eq!(response.code, 0, "round {round}: {:?}", response.remark);
-    }
-    node.stop().await;
-}
