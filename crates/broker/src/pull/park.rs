@@ -14,6 +14,7 @@ use crate::{
     call::{Disk, Refused, Stop},
     filter::Filter,
     hold::Hold,
+    planted::planted,
     shared::Shared,
     statistics::Statistics,
 };
@@ -137,6 +138,7 @@ fn look_again(shared: &Arc<Shared>, mut held: Held, deadline: Duration) {
                 matches!(outcome.status, ReadStatus::NoMatchedMessage | ReadStatus::OffsetOverflowOne);
             let (next, messages) = (outcome.next_offset, outcome.count);
             let answer = held.task.response(outcome);
+            let is_nothing = is_nothing && !planted("a parked SQL pull wakes for any message");
             if is_nothing && !shared.is_stopping() && shared.now() < deadline {
                 held.task.offset = next;
                 park_until(shared, held, deadline, answer);

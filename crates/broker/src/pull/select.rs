@@ -4,6 +4,8 @@ use bytes::{Bytes, BytesMut};
 use rocketwire_protocol::{filter::SqlFilter, message::records};
 use rocketwire_store::{Completion, QueueId, ReadError, ReadLimits, ReadOutcome, ReadStatus, Store};
 
+use crate::planted::planted;
+
 /// Messages that are read from the store at once.
 const STEP: ReadLimits = ReadLimits { max_messages: 64, max_bytes: 256 << 10, max_scan: 64 };
 /// Bytes of messages that one pull looks at; a queue of large ones is looked through by several.
@@ -68,7 +70,8 @@ impl Selection<'_> {
             let is_full = self.count > 0
                 && (self.count >= self.limits.max_messages || self.bytes + size > self.limits.max_bytes);
             if is_wanted && is_full {
-                self.next = record.queue_offset();
+                self.next =
+                    record.queue_offset() + i64::from(planted("an SQL pull steps over what did not fit"));
                 self.runs.push(outcome.records.slice(run));
                 return true;
             }

@@ -2,6 +2,7 @@ use std::cmp::Ordering;
 
 use super::SqlFilter;
 use crate::message::properties;
+use crate::planted::planted;
 
 /// A part of an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +111,11 @@ impl Expr {
             Self::Constant(constant) => constant.as_ref().map(Constant::value),
             Self::Property(at) => values.get(*at).copied().flatten().map(Value::Text),
             Self::Negate(of) => of.evaluate(values)?.and_then(negate),
-            Self::Not(of) => of.condition(values)?.map(|value| Value::Bool(!value)),
+            Self::Not(of) => {
+                let value = of.condition(values)?;
+                let value = if planted("SQL null is false") { Some(value == Some(true)) } else { value };
+                value.map(|value| Value::Bool(!value))
+            }
             Self::Cast(of) => of.evaluate(values)?.map(|value| Value::Bool(value == Value::Bool(true))),
             Self::And(all) => junction(all, values, false)?,
             Self::Or(any) => junction(any, values, true)?,
@@ -264,6 +269,9 @@ fn read_as<'a>(text: &str, kind: Value<'a>) -> Result<Value<'a>, Incomparable> {
         Value::Long(_) => text.parse().ok().map(Value::Long),
         _ => double(text).map(Value::Double),
     };
+    if read.is_none() && planted("SQL goes on behind what cannot be compared") {
+        return Ok(Value::Bool(false));
+    }
     read.ok_or(Incomparable)
 }
 

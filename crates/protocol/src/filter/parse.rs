@@ -1,6 +1,7 @@
 use super::eval::{Constant, Expr, Part, Relation, double};
 use super::lex::{Kind, Token};
 use super::{MAX_DEPTH, MAX_NODES, SqlError, SqlFilter};
+use crate::planted::planted;
 
 /// Comparisons in a row, `a = b = c`, at most; each is one more level of the tree.
 const MAX_CHAIN: usize = 8;
@@ -276,7 +277,7 @@ impl<'a> Parser<'a> {
 
     /// Takes `skip` words and what `part` reads behind them, one level deeper.
     fn deeper(&mut self, skip: usize, part: fn(&mut Self) -> Parsed) -> Parsed {
-        if self.depth >= MAX_DEPTH {
+        if self.depth >= MAX_DEPTH && !planted("SQL nested without a bound") {
             return self.fail(&format!("it is nested deeper than {MAX_DEPTH}"));
         }
         self.next += skip;

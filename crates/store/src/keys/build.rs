@@ -64,6 +64,14 @@ impl Log {
         Ok(places)
     }
 
+    /// The key file of this segment is not to be used again.
+    pub(super) fn discard_keys(&self, segment: ClosedSegment) {
+        let path = self.paths.key_file(segment.start);
+        tracing::warn!(file = %path.display(), "the key file leads to no records; it is made again from its segment");
+        drop(self.storage.remove(&path));
+        self.segments.reopen_keys(segment.start);
+    }
+
     fn places_in_file(&self, segment: ClosedSegment, hash: u32) -> Result<Vec<Place>, KeyFault> {
         let file = self.segments.key_file(segment.start, &*self.storage).map_err(|_| KeyFault)?;
         table::places(&*file, segment.start, segment.end, hash)

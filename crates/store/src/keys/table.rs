@@ -6,6 +6,7 @@ use std::io;
 
 use super::Place;
 use crate::octets::{put, u32_at, u64_at};
+use crate::planted::planted;
 use crate::storage::{StorageFile, read_range};
 
 const MAGIC: &[u8; 8] = b"RWKEYS01";
@@ -165,7 +166,8 @@ impl TableHeader {
         }
         let bytes = read_range(file, at + u64::from(start), (end - start) as usize)?;
         let (entries, crc) = bytes.split_last_chunk::<4>().ok_or(KeyFault)?;
-        if bucket_checksum(self.from, bucket, entries) != u32::from_be_bytes(*crc) {
+        let is_good = bucket_checksum(self.from, bucket, entries) == u32::from_be_bytes(*crc);
+        if !is_good && !planted("bucket of keys not checked") {
             return Err(KeyFault);
         }
         let wanted = hash.to_be_bytes();

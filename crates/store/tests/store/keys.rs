@@ -97,6 +97,12 @@ fn a_hash_that_fits_is_not_enough() {
     // Both are indexed as `a#b#c`.
     log.put(Message::new("a", 0, "first").keys("b#c")).unwrap();
     log.put(Message::new("a#b", 0, "second").keys("c")).unwrap();
+    // These have one CRC-32C.
+    let (one, other) = ("order-143209-072071", "order-202163-928797");
+    assert_eq!(crc32c::crc32c(one.as_bytes()), crc32c::crc32c(other.as_bytes()));
+    log.put(Message::new("orders", 0, "third").keys(one)).unwrap();
+    assert_eq!(find(&log, query("orders", one)), ["third"]);
+    assert_eq!(find(&log, query("orders", other)), [""; 0]);
     assert_eq!(find(&log, query("a", "b#c")), ["first"]);
     assert_eq!(find(&log, query("a#b", "c")), ["second"]);
 }
@@ -189,6 +195,29 @@ fn any_damage_of_a_key_file_is_repaired_and_changes_no_answer() {
         repaired += usize::from(harmed.contents(&file).unwrap() == good);
     }
     assert!(repaired > good.len(), "cut files and most flipped ones: {repaired}");
+}
+
+#[test]
+fn a_key_file_of_another_log_is_found_out_by_the_records_that_it_leads_to() {
+    // Two logs of the same length, in which the records begin at other places.
+    let log_of = |bodies: [&str; 2]| {
+        let (log, _, disk) = manual(|options| options.segment_bytes = 400);
+        for (n, body) in bodies.into_iter().enumerate() {
+            log.put(Message::new("orders", 0, body).keys(&format!("k-{n} all"))).unwrap();
+        }
+        log.put(Message::new("orders", 0, &"-".repeat(300))).unwrap();
+        log.close().unwrap();
+        disk
+    };
+    let (disk, other) = (log_of(["short", "a longer one"]), log_of(["a longer one", "short"]));
+    let [file] = &key_files(&disk)[..] else { panic!("one segment is closed") };
+    let (good, stale) = (disk.contents(file).unwrap(), other.contents(file).unwrap());
+    assert!(good != stale && good.len() == stale.len());
+    disk.replace(file, stale);
+    let log = restart(&disk);
+    assert_eq!(find(&log, query("orders", "k-1")), ["a longer one"]);
+    assert_eq!(find(&log, query("orders", "all")), ["short", "a longer one"]);
+    assert_eq!(disk.contents(file).unwrap(), good);
 }
 
 #[test]
