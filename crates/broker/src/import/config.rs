@@ -22,6 +22,17 @@ pub(super) struct Config {
     pub(super) offsets: BTreeMap<(String, String), BTreeMap<i32, i64>>,
     /// By delay level: the next offset to deliver.
     pub(super) delays: BTreeMap<i32, i64>,
+    /// `None`: the broker had no timer messages.
+    pub(super) timers: Option<Timers>,
+}
+
+/// How far timer messages were delivered (`TimerCheckpoint`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timers {
+    /// What was due before this is delivered, in milliseconds since 1970.
+    pub(super) taken_to_ms: i64,
+    /// The timer topic was read up to here.
+    pub(super) read_to: i64,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,8 +75,22 @@ impl Config {
             groups: groups.subscription_group_table,
             offsets: offsets.offset_table.into_iter().filter_map(by_group).collect(),
             delays: delays.offset_table,
+            timers: timers(&dir)?,
         })
     }
+}
+
+/// `config/timercheck`: time, place in a file that is not needed, offset.
+fn timers(dir: &Path) -> Result<Option<Timers>, ImportError> {
+    let path = dir.join("timercheck");
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ImportError::io("read", &path)(error)),
+    };
+    let number =
+        |at: usize| bytes.get(at..)?.first_chunk().copied().map(i64::from_be_bytes).filter(|it| *it >= 0);
+    Ok(number(0).zip(number(16)).map(|(taken_to_ms, read_to)| Timers { taken_to_ms, read_to }))
 }
 
 fn by_group(

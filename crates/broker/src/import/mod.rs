@@ -117,7 +117,7 @@ impl Import {
         let is_known = self.config.topics.contains_key(topic) || name::SYSTEM_TOPICS.contains(&topic);
         match topic {
             _ if !is_known => Some(LeftOut::DeletedTopic),
-            name::TIMER_TOPIC => Some(LeftOut::Timer),
+            name::TIMER_TOPIC if self.config.timers.is_none() => Some(LeftOut::Timer),
             _ if topic.starts_with("rmq_sys_REVIVE_LOG_") => Some(LeftOut::Pop),
             _ if record.queue_id() < 0 || record.queue_offset() < 0 => Some(LeftOut::Nonsense),
             _ if record.property("INNER_NUM").is_some() => Some(LeftOut::BatchQueue),
@@ -130,7 +130,6 @@ impl Import {
         for (topic, queue_id, end) in consume_queue::ends(source)? {
             let is_wanted = self.config.topics.contains_key(&*topic)
                 && !self.lives.contains(&topic)
-                && topic != name::TIMER_TOPIC
                 && !topic.starts_with("rmq_sys_REVIVE_LOG_");
             if is_wanted
                 || (self.lives.contains(&topic) && self.importer.next_offset(&topic, queue_id).is_none())

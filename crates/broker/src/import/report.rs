@@ -52,7 +52,7 @@ pub struct ImportedQueue {
 pub enum LeftOut {
     /// Their topic is not in `topics.json`.
     DeletedTopic,
-    /// Messages that wait for a time of their own are in a file of their own, too, which is not read.
+    /// Timer messages of a broker that does not say which of them it has delivered (`config/timercheck`).
     Timer,
     /// POP consumers' receipts: what was handed out and not acknowledged is delivered again.
     Pop,
@@ -66,7 +66,7 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::DeletedTopic => "the topic was deleted",
-            Self::Timer => "timer messages are not taken over: let Apache's broker deliver them first",
+            Self::Timer => "config/timercheck does not say which of them are delivered",
             Self::Pop => "receipts of POP consumers are not taken over",
             Self::BatchQueue => "batch queues are not supported",
             Self::Nonsense => "their queue is none",

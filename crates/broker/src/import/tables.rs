@@ -9,8 +9,12 @@ use super::config::Config;
 use crate::delay::DelaySnapshot;
 use crate::groups::GroupSnapshot;
 use crate::offsets::OffsetSnapshot;
+use crate::timer::TimerSnapshot;
 use crate::topics::TopicSnapshot;
 use crate::transaction::TransactionSnapshot;
+
+/// Java looks at a timer message at least this often: after two days of `timerRollWindowSlot` seconds.
+const ROLL_MS: i64 = 2 * 24 * 3600 * 1000;
 
 /// Name and content of each table. `ends` are the ends of the queues that are there.
 pub(super) fn of(config: &Config, ends: &BTreeMap<(String, i32), i64>) -> Vec<(&'static str, Vec<u8>)> {
@@ -23,7 +27,9 @@ pub(super) fn of(config: &Config, ends: &BTreeMap<(String, i32), i64>) -> Vec<(&
         };
         (group.clone(), topic.clone(), queues.iter().map(within).collect())
     });
+    let timers = config.timers.map(|timers| TimerSnapshot::of(timers.read_to, timers.taken_to_ms, ROLL_MS));
     vec![
+        ("timers", json(&timers.unwrap_or_default())),
         ("topics", json(&TopicSnapshot::of(config.topics.values().cloned().collect()))),
         ("groups", json(&GroupSnapshot::of(config.groups.values().cloned().collect()))),
         ("offsets", json(&OffsetSnapshot::of(committed))),

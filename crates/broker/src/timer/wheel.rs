@@ -60,6 +60,14 @@ pub(crate) struct TimerSnapshot {
     roll_ms: i64,
 }
 
+impl TimerSnapshot {
+    /// Of a broker whose own table is not known: of the messages before `read_to` those are delivered that were due
+    /// up to `taken_to_ms`, where none was left alone for longer than `roll_ms`.
+    pub(crate) fn of(read_to: i64, taken_to_ms: i64, roll_ms: i64) -> TimerSnapshot {
+        TimerSnapshot { from: 0, read_to, taken_to_ms, late: BTreeSet::new(), roll_ms }
+    }
+}
+
 impl Wheel {
     /// The table of a snapshot: empty, until the topic is read again. `bounds` are the topic's first and last
     /// offset in the log.

@@ -258,6 +258,32 @@ async fn delays_and_transactions_go_on() {
 }
 
 #[tokio::test]
+async fn timer_messages_that_wait_go_on() {
+    let mut apache = Apache::new(0);
+    apache.topics(&["T", "rmq_sys_wheel_timer"]);
+    for (body, seconds) in [("delivered", -50), ("was due", -20), ("waits", 100)] {
+        let properties = format!(
+            "REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}1\u{2}TIMER_OUT_MS\u{1}{}\u{2}",
+            START_MS + seconds * 1000
+        );
+        apache.put_with("rmq_sys_wheel_timer", 0, body, &properties);
+    }
+    let mut checkpoint = vec![0; 4096];
+    checkpoint[..8].copy_from_slice(&(START_MS - 30_000).to_be_bytes());
+    checkpoint[16..24].copy_from_slice(&3_i64.to_be_bytes());
+    std::fs::write(apache.dir.path().join("config/timercheck"), checkpoint).unwrap();
+    let (report, storage) = apache.import().unwrap();
+    assert!(report.left_out.is_empty());
+    let node = serve(storage).await;
+    let client = node.client();
+    assert_eq!(bodies(&client.wait_for("T", 1, 1).await), [(0, "was due".to_owned())]);
+    node.clock.advance(std::time::Duration::from_secs(101));
+    let all = client.wait_for("T", 1, 2).await;
+    assert_eq!(bodies(&all), [(0, "was due".to_owned()), (1, "waits".to_owned())]);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_left_out_is_listed() {
     let mut apache = Apache::new(0);
     apache.topics(&["kept", "again", "rmq_sys_wheel_timer"]);
