@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,6 +58,8 @@ struct Place {
     /// What is listened on.
     listening: SocketAddr,
     changed: Arc<Notify>,
+    /// That nobody elsewhere can reach the address was said.
+    is_warned: AtomicBool,
 }
 
 /// What a name server knows.
@@ -87,6 +92,7 @@ impl Registrar {
         let client = RemotingClient::new(client, Router::new());
         let place = |(name_server, changed): (&String, &Arc<Notify>)| {
             Arc::new(Place {
+                is_warned: AtomicBool::new(false),
                 client: client.clone(),
                 name_server: name_server.clone(),
                 broker: broker.clone(),
@@ -209,6 +215,7 @@ impl Place {
 
     async fn register(&self, connection: &Connection, version: &DataVersion) -> Result<(), Failure> {
         let address = self.address(connection);
+        self.warn_of_loopback(connection, &address);
         let topics = self.broker.topics();
         let table: BTreeMap<_, _> =
             topics.into_iter().map(|topic| (topic.topic_name.clone(), topic)).collect();
@@ -234,6 +241,20 @@ impl Place {
         };
         success(connection.invoke(Command::of(&header).with_body(body), TIMEOUT).await?)?;
         Ok(())
+    }
+
+    /// The mistake that everybody makes once: a cluster's name server sends everybody to their own machine.
+    fn warn_of_loopback(&self, connection: &Connection, address: &str) {
+        let is_elsewhere = !connection.remote_addr().ip().to_canonical().is_loopback();
+        let is_loopback = self.advertised.is_none() && self.listening.ip().to_canonical().is_loopback();
+        if is_elsewhere && is_loopback && !self.is_warned.swap(true, Ordering::Relaxed) {
+            let name_server = &self.name_server;
+            tracing::warn!(
+                name_server,
+                address,
+                "clients elsewhere cannot reach this address; set host or advertise"
+            );
+        }
     }
 
     async fn unregister(&self) -> Result<(), Failure> {

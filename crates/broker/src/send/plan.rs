@@ -72,7 +72,8 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
     let inspected = Inspected::new(properties);
     let mut sys_flag = SysFlag(header.sys_flag);
     // A dead letter's level -1 replaces what the producer asked for.
-    let delay = if set.is_empty() { inspected.delay } else { 0 };
+    let is_dead_letter = !set.is_empty();
+    let delay = if is_dead_letter { 0 } else { inspected.delay };
     let is_retried = header.reconsume_times.unwrap_or(0) > 0 && delay > 0;
     let is_half = inspected.is_transactional && !is_retried;
     if is_batch && (delay > 0 || is_half) {
@@ -88,7 +89,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         Some((TRANS_HALF_TOPIC, 0))
     } else if delay > 0 && is_plain_or_committed(sys_flag) {
         Some((SCHEDULE_TOPIC, delay.min(MAX_LEVEL) - 1))
-    } else if let Some(out_ms) = timer(shared, &inspected, is_batch, sys_flag)? {
+    } else if let Some(out_ms) = timer(shared, &inspected, is_batch || is_dead_letter, sys_flag)? {
         timer_out_ms = Some(out_ms);
         set.push((property::TIMER_OUT_MS, out_ms.to_string()));
         Some((TIMER_TOPIC, 0))
@@ -260,10 +261,10 @@ fn is_plain_or_committed(sys_flag: SysFlag) -> bool {
 fn timer(
     shared: &Shared,
     inspected: &Inspected<'_>,
-    is_batch: bool,
+    goes_at_once: bool,
     sys_flag: SysFlag,
 ) -> Result<Option<i64>, Stop> {
-    let Some(moment) = inspected.timer.filter(|_| !is_batch && is_plain_or_committed(sys_flag)) else {
+    let Some(moment) = inspected.timer.filter(|_| !goes_at_once && is_plain_or_committed(sys_flag)) else {
         return Ok(None);
     };
     let out_ms = timer::out_ms(moment, inspected.is_cancellation, shared.now_ms())?;

@@ -237,3 +237,19 @@ async fn a_committed_timer_message_waits_for_its_moment() {
     client.wait_for("T", 0, 1).await;
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_dead_letter_and_a_message_with_a_delay_level_wait_for_no_moment() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)])).await;
+    let mut header = send_header("%RETRY%CG", &at(START_MS + 60_000));
+    (header.reconsume_times, header.max_reconsume_times) = (Some(4), Some(3));
+    client.ok(Command::of(&header).with_body("dead")).await;
+    assert_eq!(bodies(&client.messages("%DLQ%CG", 0, 0).await), ["dead"]);
+    client.send("T", "level", &format!("DELAY\u{1}1\u{2}{}", at(START_MS + 60_000))).await;
+    node.clock.advance(Duration::from_secs(1));
+    assert_eq!(bodies(&client.wait_for("T", 0, 1).await), ["level"]);
+    assert!(client.messages(TIMER, 0, 0).await.is_empty());
+    node.stop().await;
+}
