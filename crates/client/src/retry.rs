@@ -118,7 +118,8 @@ impl RetryPolicy for TransportRetry {
     fn after(&self, attempt: &AttemptFacts) -> Next {
         let worth_it = match attempt.outcome {
             AttemptOutcome::Transport(kind) => {
-                kind != RpcErrorKind::TooManyRequests && may_succeed_elsewhere(kind)
+                !matches!(kind, RpcErrorKind::TooManyRequests | RpcErrorKind::Unwritten)
+                    && may_succeed_elsewhere(kind)
             }
             _ => false,
         };

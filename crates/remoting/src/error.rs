@@ -59,6 +59,18 @@ pub enum RpcError {
         /// The limit.
         limit: usize,
     },
+    /// The peer does not read fast enough for one more one-way request.
+    #[error(
+        "{waiting} bytes would wait to be written to {addr}, the limit is {limit}; send more slowly, or raise max_pending"
+    )]
+    Unwritten {
+        /// The peer's address.
+        addr: String,
+        /// Bytes, with this request.
+        waiting: usize,
+        /// [`crate::ConnectionOptions::max_pending`]
+        limit: usize,
+    },
     /// The command cannot be written as a frame; nothing was sent.
     #[error("the request to {addr} cannot be encoded: {source}")]
     Encode {
@@ -132,6 +144,8 @@ pub enum RpcErrorKind {
     Closed,
     /// [`RpcError::TooManyRequests`]
     TooManyRequests,
+    /// [`RpcError::Unwritten`]
+    Unwritten,
     /// [`RpcError::Encode`]
     Encode,
     /// [`RpcError::GoAway`]
@@ -150,6 +164,7 @@ impl RpcError {
             RpcError::Timeout { .. } => RpcErrorKind::Timeout,
             RpcError::Closed { .. } => RpcErrorKind::Closed,
             RpcError::TooManyRequests { .. } => RpcErrorKind::TooManyRequests,
+            RpcError::Unwritten { .. } => RpcErrorKind::Unwritten,
             RpcError::Encode { .. } => RpcErrorKind::Encode,
             RpcError::GoAway { .. } => RpcErrorKind::GoAway,
             RpcError::Hook { .. } => RpcErrorKind::Hook,
@@ -167,6 +182,7 @@ impl RpcError {
         match self {
             RpcError::Connect { .. }
             | RpcError::TooManyRequests { .. }
+            | RpcError::Unwritten { .. }
             | RpcError::Encode { .. }
             | RpcError::Hook { .. }
             | RpcError::GoAway { .. } => true,

@@ -110,7 +110,7 @@ impl AttemptFailure {
         match self {
             AttemptFailure::Rpc(error) => match error.kind() {
                 RpcErrorKind::Timeout => SendErrorKind::Timeout,
-                RpcErrorKind::TooManyRequests => SendErrorKind::Busy,
+                RpcErrorKind::TooManyRequests | RpcErrorKind::Unwritten => SendErrorKind::Busy,
                 RpcErrorKind::Encode | RpcErrorKind::Hook => SendErrorKind::Unsendable,
                 _ => SendErrorKind::Disconnected,
             },

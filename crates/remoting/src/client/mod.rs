@@ -112,7 +112,7 @@ impl RemotingClient {
     ///
     /// # Errors
     /// [`RpcError::Connect`], [`RpcError::Timeout`], [`RpcError::Closed`], [`RpcError::Encode`],
-    /// [`RpcError::TooManyRequests`], [`RpcError::Hook`]. Java drops a one-way request silently where it
+    /// [`RpcError::Unwritten`], [`RpcError::Hook`]. Java drops a one-way request silently where it
     /// cannot connect; here the caller may know.
     pub async fn invoke_oneway(
         &self,

@@ -112,8 +112,8 @@ impl Connection {
     /// `Ok` says that it will be written unless the connection breaks, not that it arrived.
     ///
     /// # Errors
-    /// [`RpcError::Closed`], [`RpcError::Encode`], and [`RpcError::TooManyRequests`] where
-    /// [`crate::ConnectionOptions::max_pending`] bytes wait to be written already.
+    /// [`RpcError::Closed`], [`RpcError::Encode`], and [`RpcError::Unwritten`] where with it more than
+    /// [`crate::ConnectionOptions::max_pending`] bytes would wait to be written.
     pub fn invoke_oneway(&self, command: Command) -> Result<(), RpcError> {
         self.0.send_oneway(command.oneway())
     }

@@ -268,13 +268,17 @@ impl Shared {
             let (addr, cause) = (self.addr(), cause.clone());
             return Err(RpcError::Closed { addr, phase: Phase::Queue, elapsed, timeout, cause });
         }
-        if state.pending() >= self.options().max_pending {
-            return Err(RpcError::TooManyRequests { addr: self.addr(), limit: self.options().max_pending });
-        }
+        let start = state.out.len();
         // Some peers answer all the same: that answer must end no call.
         let opaque = if planted("one-way under a call's opaque") { 0 } else { state.in_flight.stray() };
         self.encode_limited(&command, opaque, self.options().encoding, &mut state.out)
             .map_err(|source| RpcError::Encode { addr: self.addr(), source })?;
+        // More would close the connection.
+        let (waiting, limit) = (state.pending(), self.options().max_pending);
+        if waiting > limit {
+            state.out.truncate(start);
+            return Err(RpcError::Unwritten { addr: self.addr(), waiting, limit });
+        }
         let sleeper = state.sleeper.take();
         drop(state);
         wake(sleeper);

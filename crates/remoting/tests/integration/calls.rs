@@ -10,8 +10,8 @@ use std::{
 
 use rocketwire_protocol::{Command, Encoding, Flag, RequestCode, ResponseCode};
 use rocketwire_remoting::{
-    Answer, ClientOptions, ConnectionEvent, ConnectionListener, Lane, Phase, RemotingClient, Router,
-    RpcError, RpcErrorKind, processor_fn,
+    Answer, ClientOptions, ConnectionEvent, ConnectionListener, HookError, Lane, Phase, RemotingClient,
+    Router, RpcError, RpcErrorKind, RpcHook, processor_fn,
 };
 
 use crate::peer::{ECHO, LONG, Peer, client, echo, echo_router, listen, response_to, serve, until, within};
@@ -267,7 +267,7 @@ async fn a_full_table_makes_callers_wait_until_their_deadline() {
     assert!(matches!(error, RpcError::Timeout { phase: Phase::Queue, .. }), "{error}");
     assert!(error.was_not_sent());
     let error = client.invoke(&addr, echo("x"), Duration::ZERO).await.unwrap_err();
-    assert!(matches!(error, RpcError::TooManyRequests { .. } | RpcError::Timeout { .. }), "{error}");
+    assert!(matches!(error, RpcError::TooManyRequests { limit: 1, .. }), "{error}");
     let second = tokio::spawn({
         let (client, addr) = (client.clone(), addr.clone());
         async move { client.invoke(&addr, echo("second"), LONG).await }
@@ -376,6 +376,68 @@ async fn a_callback_is_called_once_whatever_happens() {
         results.contains(&Ok("x".into())) && results.contains(&Err(RpcErrorKind::Connect)),
         "{results:?}"
     );
+}
+
+/// Java counts one-way requests that are not written yet; here their bytes count.
+// spec: remoting I15
+#[tokio::test]
+async fn oneway_requests_are_refused_while_too_many_wait_to_be_written() {
+    let (listener, addr) = listen().await;
+    let mut options = ClientOptions::default();
+    options.connection.max_pending = 1 << 20;
+    let client = RemotingClient::new(options, Router::new());
+    let connection = client.connect(&addr, LONG).await.unwrap();
+    let mut peer = Peer::accept(&listener).await;
+    let mut sent = 0;
+    let error = loop {
+        match connection.invoke_oneway(Command::request(ECHO).with_body(vec![1; 10_000])) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 10_000, "there is no bound");
+    };
+    assert_eq!(error.kind(), RpcErrorKind::Unwritten);
+    assert!(error.was_not_sent() && connection.is_open() && sent >= 100, "{sent}: {error}");
+    for _ in 0..sent {
+        assert_eq!(peer.request().await.flag, Flag::ONEWAY);
+    }
+    until(|| connection.invoke_oneway(echo("room again")).is_ok()).await;
+    assert_eq!(peer.request().await.body, "room again");
+}
+
+#[derive(Default)]
+struct Hooked(AtomicUsize);
+
+impl RpcHook for Hooked {
+    fn before(&self, _: &str, _: &mut Command) -> Result<(), HookError> {
+        self.0.fetch_add(1, SeqCst);
+        Ok(())
+    }
+}
+
+// spec: remoting I20
+#[tokio::test]
+async fn requests_of_a_server_run_none_of_its_hooks_and_have_permits_of_their_own() {
+    let hooked = Arc::new(Hooked::default());
+    let server = serve(echo_router().hook(hooked.clone())).await;
+    let mut client = Peer::dial(&server).await;
+    client.send(&echo("here I am"), Encoding::Json).await;
+    client.request().await;
+    let [connection] = &server.connections()[..] else { panic!("there is one connection") };
+    let asking: Vec<_> = (0..64).map(|_| tokio::spawn(connection.invoke(echo("there?"), LONG))).collect();
+    let mut requests = Vec::new();
+    for _ in 0..64 {
+        requests.push(client.request().await);
+    }
+    let error = connection.invoke(echo("one too many"), Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, RpcError::TooManyRequests { limit: 64, .. }), "{error}");
+    for request in &requests {
+        client.answer(request, "yes").await;
+    }
+    for asking in asking {
+        assert_eq!(within(asking).await.unwrap().unwrap().body, "yes");
+    }
+    assert_eq!(hooked.0.load(SeqCst), 1, "the client's request and nothing else");
 }
 
 // spec: remoting I20 D15

@@ -3,7 +3,9 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use rocketwire_protocol::{Command, Encoding, RequestCode, ResponseCode};
-use rocketwire_remoting::{Answer, Lane, Router, Server, ServerOptions, processor_fn};
+use rocketwire_remoting::{
+    Answer, ConnectionEvent, ConnectionListener, Lane, Router, Server, ServerOptions, processor_fn,
+};
 use tokio::io::AsyncWriteExt;
 
 use crate::peer::{LONG, Peer, client, echo, echo_router, serve, until, within};
@@ -255,7 +257,41 @@ async fn a_second_server_is_a_port_of_its_own_and_goes_without_the_first() {
     assert_eq!(there.request().await.body, "still here");
 }
 
+/// One line an event.
+#[derive(Default)]
+struct Log(std::sync::Mutex<Vec<String>>);
+
+impl ConnectionListener for Log {
+    fn on_event(&self, event: ConnectionEvent) {
+        self.0.lock().unwrap().push(match event {
+            ConnectionEvent::Active(connection) => format!("active {}", connection.id()),
+            ConnectionEvent::Closed(connection, cause) => format!("closed {}: {cause}", connection.id()),
+            other => format!("{other:?}"),
+        });
+    }
+}
+
 // spec: remoting S19
+#[tokio::test]
+async fn a_listener_hears_of_every_connection_that_comes_and_goes() {
+    let log = std::sync::Arc::new(Log::default());
+    let mut options = ServerOptions::default();
+    options.listener = Some(log.clone());
+    let server = Server::bind("127.0.0.1:0", echo_router(), options).await.unwrap();
+    for n in 1..=2 {
+        let mut peer = Peer::dial(&server).await;
+        peer.send(&echo("x"), Encoding::Json).await;
+        peer.request().await;
+        drop(peer);
+        until(|| log.0.lock().unwrap().len() == 2 * n).await;
+    }
+    let heard = log.0.lock().unwrap().clone();
+    assert_eq!(
+        heard,
+        ["active 1", "closed 1: closed by the peer", "active 2", "closed 2: closed by the peer"]
+    );
+}
+
 #[tokio::test]
 async fn connections_are_handed_to_the_runtimes_in_turn() {
     let runtimes: Vec<_> = (0..2)

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rocketwire_protocol::{Command, Encoding, frame};
 use rocketwire_remoting::{
-    ClientOptions, CloseCause, RemotingClient, Router, RpcError, Server, ServerOptions,
+    ClientOptions, CloseCause, ConnectionEvent, ConnectionListener, RemotingClient, Router, RpcError, Server,
+    ServerOptions,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -36,6 +37,45 @@ async fn a_deadline_is_kept_to_the_tick() {
         let allowed = Duration::from_millis(ms)..Duration::from_millis(ms + 20);
         assert!(allowed.contains(&took), "{ms} ms took {took:?}");
     }
+}
+
+#[derive(Default)]
+struct Log(std::sync::Mutex<Vec<&'static str>>);
+
+impl ConnectionListener for Log {
+    fn on_event(&self, event: ConnectionEvent) {
+        self.0.lock().unwrap().push(match event {
+            ConnectionEvent::Active(_) => "active",
+            ConnectionEvent::Idle(_) => "idle",
+            ConnectionEvent::Closed(..) => "closed",
+            _ => "other",
+        });
+    }
+}
+
+// spec: remoting N12 S12
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_an_event_of_its_own_before_it_closes_on_both_sides() {
+    let (log, servers) = (Arc::new(Log::default()), Arc::new(Log::default()));
+    let mut options = ServerOptions::default();
+    options.listener = Some(servers.clone());
+    options.connection.idle = Duration::from_secs(60);
+    let server = Server::bind_nothing(echo_router(), options);
+    let mut options = ClientOptions::default();
+    options.listener = Some(log.clone());
+    let client = RemotingClient::new(options, Router::new());
+    // One that the server gives up, and one whose other end nobody has.
+    let (ours, theirs) = duplex(1 << 16);
+    client.adopt("served", ours, nowhere(), nowhere());
+    server.adopt(theirs, nowhere(), nowhere()).unwrap();
+    client.invoke("served", echo("x"), Duration::from_secs(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(*servers.0.lock().unwrap(), ["active", "idle", "closed"]);
+    assert_eq!(*log.0.lock().unwrap(), ["active", "closed"]);
+    let (ours, _theirs) = duplex(1 << 16);
+    client.adopt("silent", ours, nowhere(), nowhere());
+    tokio::time::sleep(Duration::from_secs(121)).await;
+    assert_eq!(log.0.lock().unwrap()[2..], ["active", "idle", "closed"]);
 }
 
 // spec: remoting N12
