@@ -213,7 +213,6 @@ MQADMIN = [  # chain, command, what it must print
     ("groups", "brokerConsumeStats -b {broker}", r"{group}"),
     ("groups", "resetOffsetByTime -g {group} -t {topic} -s now", r"reset|success"),
     ("groups", "skipAccumulatedMessage -g {group} -t {topic} -f true", r"{name}\s+\d+\s+\d+"),
-    ("groups", "consumerStatus -g {group}", r"#Index|not online"),
     ("groups", "clusterList", r"{cluster}.*{name}.*{broker}"),
     ("groups", "brokerStatus -b {broker}", r"bootTimestamp|brokerVersion"),
     ("groups", "getBrokerConfig -b {broker}", r"brokerName\s+=\s+{name}"),
