@@ -122,7 +122,7 @@ fn reads(folder: &Path) {
 
 fn read_over(store: &Store<Count>, name: &str, from: i64, to: i64, messages: usize) {
     let queue = store.queue("BenchTopic", 0);
-    let limits = ReadLimits { max_messages: messages, ..ReadLimits::for_pull(32, true) };
+    let limits = ReadLimits { max_messages: messages, ..ReadLimits::for_pull(32) };
     let (start, used) = (Instant::now(), cpu_seconds());
     let (mut next, mut pulls) = (from, 0);
     while next < to {

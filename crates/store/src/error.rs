@@ -134,6 +134,11 @@ impl ReadError {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
+    /// What was to be read without waiting is not in memory.
+    pub(crate) fn is_would_block(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether the file is gone, which is what a read that races retention meets.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -6,6 +6,7 @@ use crate::error::ReadError;
 use crate::log::{Log, Piece, frame};
 use crate::queue::{Bounds, Entry, QueueId, Source};
 use crate::record::{Head, Record};
+use crate::storage::Access;
 
 /// How much one read may look at and give back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +21,9 @@ pub struct ReadLimits {
 
 impl ReadLimits {
     /// Java's limits for a pull that asks for `wanted` records (`DefaultMessageStore.isTheBatchFull`, spec broker B.5): 32
-    /// records and 256 KiB at most when they are in memory, 8 and 64 KiB when not.
-    pub fn for_pull(wanted: usize, is_resident: bool) -> Self {
-        let (messages, max_bytes) = if is_resident { (32, 256 << 10) } else { (8, 64 << 10) };
-        Self { max_messages: wanted.min(messages), max_bytes, max_scan: wanted.clamp(800, 16_000) }
+    /// records and 256 KiB at most. Java gives less of what may be on the disk; here that is read in large pieces.
+    pub fn for_pull(wanted: usize) -> Self {
+        Self { max_messages: wanted.min(32), max_bytes: 256 << 10, max_scan: wanted.clamp(800, 16_000) }
     }
 }
 
@@ -99,6 +99,7 @@ impl Log {
         offset: i64,
         limits: ReadLimits,
         accept: &mut dyn FnMut(i64) -> bool,
+        access: Access,
     ) -> Result<ReadOutcome, ReadError> {
         let Some(bounds) = self.index().get(queue).map(|queue| queue.bounds()) else {
             return Ok(outcome(ReadStatus::NoMatchedLogicQueue, 0, Bounds::default()));
@@ -115,7 +116,8 @@ impl Log {
             return Ok(outcome(status, next, bounds));
         }
         let mut selection = Selection::new(offset, limits);
-        match self.select(queue, &mut selection, accept).and_then(|()| self.fetch(&selection.wanted)) {
+        let selected = self.select(queue, &mut selection, accept, access);
+        match selected.and_then(|()| self.fetch(&selection.wanted, access)) {
             Ok((records, count)) => Ok(selection.outcome(records, count, bounds)),
             // Retention was faster.
             Err(error) if error.is_not_found() && self.bounds(queue).min > offset => {
@@ -139,7 +141,7 @@ impl Log {
                 Some(Source::Sealed(range)) => range,
             }
         };
-        Ok(self.sealed_entries(queue, range, offset, 1)?.first().copied())
+        Ok(self.sealed_entries(queue, range, offset, 1, Access::Wait)?.first().copied())
     }
 
     /// Whether a read at this offset is answered without touching a file.
@@ -247,6 +249,7 @@ impl Log {
         queue: QueueId,
         selection: &mut Selection,
         accept: &mut dyn FnMut(i64) -> bool,
+        access: Access,
     ) -> Result<(), ReadError> {
         loop {
             let range = {
@@ -260,7 +263,8 @@ impl Log {
                     Some(Source::Sealed(range)) => range,
                 }
             };
-            let entries = self.sealed_entries(queue, range, selection.next, selection.left_to_scan())?;
+            let wanted = selection.left_to_scan();
+            let entries = self.sealed_entries(queue, range, selection.next, wanted, access)?;
             if !entries.iter().all(|entry| selection.offer(entry, accept)) {
                 return Ok(());
             }
@@ -269,11 +273,11 @@ impl Log {
 
     /// The bytes of these records, copied only when they are not next to each other. Fewer than asked when a later
     /// one cannot be read: the next read begins with it and says why.
-    fn fetch(&self, wanted: &[Entry]) -> Result<(Bytes, usize), ReadError> {
+    fn fetch(&self, wanted: &[Entry], access: Access) -> Result<(Bytes, usize), ReadError> {
         let mut runs = Runs::default();
         for entry in wanted {
             if !runs.extend(entry) {
-                match self.piece_of(entry) {
+                match self.piece_of(entry, access) {
                     Ok(piece) => runs.begin(piece, entry),
                     Err(error) if runs.count == 0 => return Err(error),
                     Err(_) => break,

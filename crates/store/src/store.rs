@@ -16,7 +16,7 @@ use crate::queue::{Bounds, QueueId, QueueName};
 use crate::read::{BoundaryType, ReadLimits, ReadOutcome};
 use crate::recovery::{self, RecoveryReport};
 use crate::retention::Retained;
-use crate::storage::Storage;
+use crate::storage::{Access, Storage};
 use crate::table::Table;
 
 /// A durable log with queues. A clone is the same store; the last one to be dropped closes it.
@@ -203,7 +203,22 @@ impl<C: Completion> Store<C> {
         limits: ReadLimits,
         accept: &mut dyn FnMut(i64) -> bool,
     ) -> Result<ReadOutcome, ReadError> {
-        self.log().read(queue, offset, limits, accept)
+        self.log().read(queue, offset, limits, accept, Access::Wait)
+    }
+
+    /// [`Store::read`] on a thread that must not wait: `None` if that takes the disk, or perhaps does. The records at the
+    /// end of the log, and on Linux whatever the system has in its page cache, come at once.
+    pub fn read_now(
+        &self,
+        queue: QueueId,
+        offset: i64,
+        limits: ReadLimits,
+        accept: &mut dyn FnMut(i64) -> bool,
+    ) -> Result<Option<ReadOutcome>, ReadError> {
+        match self.log().read(queue, offset, limits, accept, Access::Now) {
+            Err(error) if error.is_would_block() => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Whether a read at this offset begins in memory, so that it may run where nothing may block.

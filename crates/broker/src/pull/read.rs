@@ -39,25 +39,27 @@ impl PullTask {
 
     /// What the queue has for it.
     pub(super) fn look(&self, shared: &Shared, disk: Disk) -> Result<ReadOutcome, Stop> {
-        let is_resident = shared.store.is_resident(self.queue, self.offset);
-        // What a client's expression costs is not for a connection's task, nor for the store's writer.
-        if !is_resident || matches!(self.filter, Filter::Sql(_)) {
-            needs_disk(disk)?;
-        }
         let wanted = usize::try_from(self.max_messages).unwrap_or(0).max(1);
-        let limits = ReadLimits::for_pull(wanted, is_resident);
-        let outcome = match &self.filter {
-            Filter::Sql(filter) => select::read(&shared.store, self.queue, self.offset, limits, filter),
-            filter => {
-                let mut accept = |tags_code| filter.accepts(tags_code);
-                shared.store.read(self.queue, self.offset, limits, &mut accept)
+        let (store, limits) = (&shared.store, ReadLimits::for_pull(wanted));
+        let mut accept = |tags_code| self.filter.accepts(tags_code);
+        let outcome = match (&self.filter, disk) {
+            // What a client's expression costs is not for a connection's task, nor for the store's writer.
+            (Filter::Sql(filter), _) => {
+                needs_disk(disk)?;
+                select::read(store, self.queue, self.offset, limits, filter).map(Some)
             }
+            (_, Disk::Avoid) => store.read_now(self.queue, self.offset, limits, &mut accept),
+            (_, Disk::Allowed) => store.read(self.queue, self.offset, limits, &mut accept).map(Some),
         };
-        outcome.map_err(|error| {
-            let remark =
-                format!("queue {} of topic {} cannot be read: {error}", self.queue_id, self.topic.name());
-            refuse(ResponseCode::SYSTEM_ERROR, remark)
-        })
+        match outcome {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) => Err(Stop::NeedsDisk),
+            Err(error) => {
+                let remark =
+                    format!("queue {} of topic {} cannot be read: {error}", self.queue_id, self.topic.name());
+                Err(refuse(ResponseCode::SYSTEM_ERROR, remark))
+            }
+        }
     }
 
     /// The last pass of a pull: it is not parked again.

@@ -7,6 +7,7 @@ use crate::log::{ClosedSegment, Log, lock};
 use crate::planted::planted;
 use crate::queue::Entry;
 use crate::record::Record;
+use crate::storage::Access;
 
 /// Records that a query looks at in vain: their hash is that of the key, and something else is not.
 const MAX_MISSES: usize = 1024;
@@ -206,7 +207,7 @@ impl Log {
     /// Checked bytes that begin with the record at this place.
     fn bytes_at(&self, place: Place) -> Result<Bytes, ReadError> {
         let probe = place.probe();
-        let piece = self.piece_of(&probe)?;
+        let piece = self.piece_of(&probe, Access::Wait)?;
         piece.slice(place.physical, piece.end()).ok_or_else(|| self.segments.disagrees(&probe))
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{Piece, Segments, frame, lock};
 use crate::error::ReadError;
 use crate::queue::Entry;
-use crate::storage::{Storage, read_range};
+use crate::storage::{Access, Storage, read_range_as};
 
 /// Bytes of a read: a consumer that is behind wants the next frames soon.
 const READ_AHEAD: u64 = 128 << 10;
@@ -39,11 +39,12 @@ impl Cold {
         segments: &Segments,
         storage: &dyn Storage,
         written: u64,
+        access: Access,
     ) -> Result<Piece, ReadError> {
         if let Some(piece) = lock(&self.pieces).ring.iter().rev().find(|piece| piece.contains(entry)) {
             return Ok(piece.clone());
         }
-        let piece = read(entry.frame_start(), segments, storage, written)?;
+        let piece = read(entry.frame_start(), segments, storage, written, access)?;
         if !piece.contains(entry) {
             return Err(segments.disagrees(entry));
         }
@@ -62,16 +63,24 @@ impl Cold {
     }
 }
 
-fn read(start: u64, segments: &Segments, storage: &dyn Storage, written: u64) -> Result<Piece, ReadError> {
-    let segment = segments.find(start, storage)?;
+fn read(
+    start: u64,
+    segments: &Segments,
+    storage: &dyn Storage,
+    written: u64,
+    access: Access,
+) -> Result<Piece, ReadError> {
+    let segment = segments.find_as(start, storage, access)?;
+    let read_range =
+        |at, len| read_range_as(&*segment.file, at, len, access).map_err(ReadError::io(&segment.path));
     let position = start - segment.start;
     let available = segment.end.unwrap_or(written).min(written).saturating_sub(start);
     let window = available.min(READ_AHEAD) as usize;
-    let mut bytes = read_range(&*segment.file, position, window).map_err(ReadError::io(&segment.path))?;
+    let mut bytes = read_range(position, window)?;
     if let Some(length) = frame::claimed_length(&bytes, start) {
         // One frame that is longer than the window. Its claim was checked against what is there.
         if length > bytes.len() && length as u64 <= available {
-            bytes = read_range(&*segment.file, position, length).map_err(ReadError::io(&segment.path))?;
+            bytes = read_range(position, length)?;
         }
     }
     bytes.truncate(frame::valid_prefix(&bytes, start));

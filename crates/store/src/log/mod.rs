@@ -23,7 +23,7 @@ use crate::options::{Flush, StoreOptions};
 use crate::origin::OriginTable;
 use crate::planted::planted;
 use crate::queue::{Entry, Index, QueueId, QueueName, Registry};
-use crate::storage::{Storage, StorageLock};
+use crate::storage::{Access, Storage, StorageLock};
 
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use cold::Cold;
@@ -122,16 +122,16 @@ impl Log {
     }
 
     /// Bytes of the log that contain this record and were checked.
-    pub(crate) fn piece_of(&self, entry: &Entry) -> Result<Piece, ReadError> {
-        match self.tail.piece_of(entry) {
-            Some(piece) => Ok(piece),
-            None => self.cold.piece_of(entry, &self.segments, &*self.storage, self.progress.written()),
+    pub(crate) fn piece_of(&self, entry: &Entry, access: Access) -> Result<Piece, ReadError> {
+        if let Some(piece) = self.tail.piece_of(entry) {
+            return Ok(piece);
         }
+        self.cold.piece_of(entry, &self.segments, &*self.storage, self.progress.written(), access)
     }
 
     /// One record.
     pub(crate) fn record(&self, entry: &Entry) -> Result<Bytes, ReadError> {
-        let piece = self.piece_of(entry)?;
+        let piece = self.piece_of(entry, Access::Wait)?;
         piece.slice(entry.physical, entry.end()).ok_or_else(|| self.segments.disagrees(entry))
     }
 }

@@ -8,6 +8,7 @@ use super::scan::FrameReader;
 use super::{ClosedSegment, Failure, Log, Segment, lock};
 use crate::error::ReadError;
 use crate::queue::{Entry, QueueId, QueueName, SealedRange, Section, SegmentIndex};
+use crate::storage::Access;
 
 impl Log {
     /// Writes the index files that are due and lets go of their entries in memory.
@@ -36,7 +37,7 @@ impl Log {
         written.map_err(|error| self.fail(Failure::of("write")(error)))
     }
 
-    /// Entries of a closed segment, as [`crate::queue::IndexFile::entries`]; an index file that is missing or
+    /// Entries of a closed segment, as [`crate::queue::IndexFile::entries_as`]; an index file that is missing or
     /// damaged is written again from its segment first.
     pub(crate) fn sealed_entries(
         &self,
@@ -44,14 +45,19 @@ impl Log {
         range: SealedRange,
         from: i64,
         wanted: usize,
+        access: Access,
     ) -> Result<Vec<Entry>, ReadError> {
-        let file = self.segments.index_file(range.segment, &*self.storage);
-        if let Ok(Ok(entries)) = file.map(|file| file.entries(&range, from, wanted)) {
+        let file = self.segments.index_file(range.segment, &*self.storage, access);
+        if let Ok(Ok(entries)) = file.map(|file| file.entries_as(&range, from, wanted, access)) {
             return Ok(entries);
         }
+        if access == Access::Now {
+            let path = self.paths.index_file(range.segment);
+            return Err(ReadError::io(&path)(io::ErrorKind::WouldBlock.into()));
+        }
         let range = self.rebuild_index(queue, range)?;
-        let file = self.segments.index_file(range.segment, &*self.storage)?;
-        file.entries(&range, from, wanted).map_err(|_| ReadError::Damaged {
+        let file = self.segments.index_file(range.segment, &*self.storage, access)?;
+        file.entries_as(&range, from, wanted, access).map_err(|_| ReadError::Damaged {
             file: self.paths.index_file(range.segment),
             position: range.position,
             reason: "the index file is damaged again right after it was rebuilt",

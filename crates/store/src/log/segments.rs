@@ -8,7 +8,7 @@ use super::{Failure, Paths, lock};
 use crate::error::ReadError;
 use crate::planted::planted;
 use crate::queue::{Entry, IndexFile};
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{Access, Storage, StorageFile};
 
 /// A segment that is open.
 #[derive(Debug)]
@@ -97,6 +97,16 @@ impl Segments {
 
     /// The segment that holds this offset of the log.
     pub(crate) fn find(&self, offset: u64, storage: &dyn Storage) -> Result<Arc<Segment>, ReadError> {
+        self.find_as(offset, storage, Access::Wait)
+    }
+
+    /// [`Segments::find`], opening the file or not.
+    pub(crate) fn find_as(
+        &self,
+        offset: u64,
+        storage: &dyn Storage,
+        access: Access,
+    ) -> Result<Arc<Segment>, ReadError> {
         let closed = self.with_table(|table| {
             if offset >= table.active.start {
                 return Err(table.active.clone());
@@ -112,15 +122,20 @@ impl Segments {
             }),
             Ok(Some(closed)) => {
                 let path = self.paths.segment(closed.start);
-                let file = self.open_segments.open(closed.start, &path, storage)?;
+                let file = self.open_segments.open(closed.start, &path, storage, access)?;
                 Ok(Arc::new(Segment { start: closed.start, end: Some(closed.end), path, file }))
             }
         }
     }
 
-    pub(crate) fn index_file(&self, segment: u64, storage: &dyn Storage) -> Result<IndexFile, ReadError> {
+    pub(crate) fn index_file(
+        &self,
+        segment: u64,
+        storage: &dyn Storage,
+        access: Access,
+    ) -> Result<IndexFile, ReadError> {
         let path = self.paths.index_file(segment);
-        Ok(IndexFile { file: self.open_indexes.open(segment, &path, storage)? })
+        Ok(IndexFile { file: self.open_indexes.open(segment, &path, storage, access)? })
     }
 
     pub(crate) fn key_file(
@@ -128,7 +143,7 @@ impl Segments {
         segment: u64,
         storage: &dyn Storage,
     ) -> Result<Arc<dyn StorageFile>, ReadError> {
-        self.open_keys.open(segment, &self.paths.key_file(segment), storage)
+        self.open_keys.open(segment, &self.paths.key_file(segment), storage, Access::Wait)
     }
 
     /// Forgets the open key file: it was written again.
@@ -252,10 +267,22 @@ impl OpenFiles {
         Self { limit: limit.max(1), files: Mutex::default() }
     }
 
-    fn open(&self, key: u64, path: &Path, storage: &dyn Storage) -> Result<Arc<dyn StorageFile>, ReadError> {
-        let mut files = lock(&self.files);
+    fn open(
+        &self,
+        key: u64,
+        path: &Path,
+        storage: &dyn Storage,
+        access: Access,
+    ) -> Result<Arc<dyn StorageFile>, ReadError> {
+        let would_block = || ReadError::io(path)(io::ErrorKind::WouldBlock.into());
+        let mut files = match access {
+            Access::Wait => lock(&self.files),
+            // Whoever opens a file holds the lock meanwhile.
+            Access::Now => self.files.try_lock().map_err(|_| would_block())?,
+        };
         let file = match files.iter().position(|(start, _)| *start == key) {
             Some(at) => files.remove(at).1,
+            None if access == Access::Now => return Err(would_block()),
             None => storage.open(path).map_err(ReadError::io(path))?,
         };
         files.push((key, file.clone()));

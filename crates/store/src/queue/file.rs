@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Entry, QueueName, SealedRange};
 use crate::octets::{i64_at, put, u16_at, u32_at, u64_at};
 use crate::planted::{crash_point, planted};
-use crate::storage::{Storage, StorageFile, read_range, write_all_at};
+use crate::storage::{Access, Storage, StorageFile, read_range, read_range_as, write_all_at};
 
 const MAGIC: &[u8; 8] = b"RWINDEX1";
 const HEADER: usize = 48;
@@ -171,13 +171,24 @@ impl Section {
 }
 
 impl IndexFile {
-    /// Entries of a range from queue offset `from` on, at least one and at most to the end of the block in which
-    /// the `wanted`th is.
+    /// [`IndexFile::entries_as`], waiting for the disk.
     pub(crate) fn entries(
         &self,
         range: &SealedRange,
         from: i64,
         wanted: usize,
+    ) -> Result<Vec<Entry>, IndexFault> {
+        self.entries_as(range, from, wanted, Access::Wait)
+    }
+
+    /// Entries of a range from queue offset `from` on, at least one and at most to the end of the block in which
+    /// the `wanted`th is.
+    pub(crate) fn entries_as(
+        &self,
+        range: &SealedRange,
+        from: i64,
+        wanted: usize,
+        access: Access,
     ) -> Result<Vec<Entry>, IndexFault> {
         let skip = usize::try_from(from - range.first).map_err(|_| IndexFault)?;
         let count = range.count as usize;
@@ -187,7 +198,7 @@ impl IndexFile {
         let start = range.position + (first_block * BLOCK) as u64;
         let entries = count.min((last_block + 1) * ENTRIES_PER_BLOCK) - first_block * ENTRIES_PER_BLOCK;
         let size = entries * ENTRY + (last_block - first_block + 1) * 4;
-        let bytes = read_range(&*self.file, start, size)?;
+        let bytes = read_range_as(&*self.file, start, size, access)?;
         let mut out = Vec::with_capacity(entries);
         for block in bytes.chunks(BLOCK) {
             decode_block(block, &mut out).ok_or(IndexFault)?;

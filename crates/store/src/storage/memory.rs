@@ -118,6 +118,10 @@ impl StorageFile for MemoryFile {
         Ok(count)
     }
 
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        self.read_at(into, at)
+    }
+
     fn write_at(&self, new: &[u8], at: u64) -> io::Result<usize> {
         let mut bytes = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
         let at = usize::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge)?;

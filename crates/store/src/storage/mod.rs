@@ -55,6 +55,13 @@ pub trait StorageFile: Debug + Send + Sync {
     /// Reads into `into` from `at`; fewer bytes than asked at the end of the file.
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
 
+    /// [`StorageFile::read_at`] for a thread that must not wait: [`io::ErrorKind::WouldBlock`] if the bytes are not in
+    /// memory, or if nobody can tell. Fewer bytes than asked may be there.
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        let _ = (into, at);
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Writes from `at`, growing the file; may write fewer bytes than asked.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize>;
 
@@ -93,11 +100,28 @@ pub(crate) fn write_all_at(file: &dyn StorageFile, mut bytes: &[u8], mut at: u64
     Ok(())
 }
 
+/// Whether a read may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Wait,
+    /// What is not in memory is [`io::ErrorKind::WouldBlock`].
+    Now,
+}
+
 /// Fills `into` as far as the file goes; the number of bytes that were there.
 pub(crate) fn read_full_at(file: &dyn StorageFile, into: &mut [u8], at: u64) -> io::Result<usize> {
+    read_full_as(file, into, at, Access::Wait)
+}
+
+fn read_full_as(file: &dyn StorageFile, into: &mut [u8], at: u64, access: Access) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + filled as u64) {
+        let at = at + filled as u64;
+        let read = match access {
+            Access::Wait => file.read_at(rest, at),
+            Access::Now => file.read_at_now(rest, at),
+        };
+        match read {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,8 +133,18 @@ pub(crate) fn read_full_at(file: &dyn StorageFile, into: &mut [u8], at: u64) -> 
 
 /// The bytes of a file in `[at, at + len)`, or fewer at its end. `len` must have been checked against the file.
 pub(crate) fn read_range(file: &dyn StorageFile, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    read_range_as(file, at, len, Access::Wait)
+}
+
+/// [`read_range`], waiting or not.
+pub(crate) fn read_range_as(
+    file: &dyn StorageFile,
+    at: u64,
+    len: usize,
+    access: Access,
+) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
-    let filled = read_full_at(file, &mut bytes, at)?;
+    let filled = read_full_as(file, &mut bytes, at, access)?;
     bytes.truncate(filled);
     Ok(bytes)
 }

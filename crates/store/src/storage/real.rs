@@ -74,6 +74,17 @@ impl StorageFile for File {
         FileExt::read_at(self, into, at)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_at_now(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let read = preadv2(self, &mut [io::IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT);
+        // Not every file system knows the flag.
+        read.map_err(|error| match error {
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => io::ErrorKind::WouldBlock.into(),
+            error => error.into(),
+        })
+    }
+
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
         FileExt::write_at(self, bytes, at)
     }

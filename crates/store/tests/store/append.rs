@@ -23,7 +23,7 @@ fn records_come_back_in_order_with_dense_offsets() {
             assert_eq!(appended.queue_offset, n);
         }
         assert_eq!(store.bounds(queue), Bounds { min: 0, max: 10 });
-        let found = store.read(queue, 4, ReadLimits::for_pull(32, true), &mut all).unwrap();
+        let found = store.read(queue, 4, ReadLimits::for_pull(32), &mut all).unwrap();
         assert_eq!((found.status, found.next_offset, found.count), (ReadStatus::Found, 10, 6));
         assert_eq!(text(&found.records), ["m4", "m5", "m6", "m7", "m8", "m9"]);
         store.close().unwrap();
@@ -406,8 +406,7 @@ fn records_of_a_pull_in_one_group_are_not_copied() {
     let (log, _clock, _disk) = manual(|_| {});
     let batch: Vec<_> = (0..5).map(|_| Message::new("orders", 0, "body")).collect();
     log.put_all(&batch, Wait::Flush).unwrap();
-    let read =
-        || log.read(log.queue("orders", 0), 0, ReadLimits::for_pull(32, true), &mut all).unwrap().records;
+    let read = || log.read(log.queue("orders", 0), 0, ReadLimits::for_pull(32), &mut all).unwrap().records;
     assert_eq!(read().as_ptr(), read().as_ptr(), "both are slices of the log in memory");
     assert_eq!(records(&read()).len(), 5);
 }

@@ -1,9 +1,14 @@
 //! Reads: the lookup table of a pull, searches by time, deletion of topics and of old segments.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocketwire_store::{BoundaryType, Bounds, Clock, DeleteError, ReadLimits, ReadStatus, Wait};
+use rocketwire_store::{
+    BoundaryType, Bounds, Clock, DeleteError, Drive, MemoryStorage, ReadLimits, ReadStatus, Storage,
+    StoreOptions, Wait,
+};
+use rocketwire_testkit::{ManualClock, SimulatedDisk};
 
 use crate::append::{manual, options};
 use crate::support::{Log, Message, all, open, text};
@@ -82,11 +87,7 @@ fn limits_hold_and_the_first_message_comes_whatever_its_size() {
     assert_eq!(count(ReadLimits { max_bytes: 0, ..WIDE }), 1);
     let size = Message::new("orders", 0, "m10").tags("cold").record().len();
     assert_eq!(count(ReadLimits { max_bytes: 4 * size, ..WIDE }), 4);
-    assert_eq!(ReadLimits::for_pull(1000, true), ReadLimits { max_scan: 1000, ..WIDE });
-    assert_eq!(
-        ReadLimits::for_pull(32, false),
-        ReadLimits { max_messages: 8, max_bytes: 64 << 10, max_scan: 800 }
-    );
+    assert_eq!(ReadLimits::for_pull(1000), ReadLimits { max_scan: 1000, ..WIDE });
 }
 
 #[test]
@@ -281,4 +282,32 @@ fn a_closed_store_deletes_nothing() {
     log.close().unwrap();
     assert!(matches!(log.delete_topic("orders"), Err(DeleteError::Refused(_))));
     assert_eq!(log.bodies("orders", 0).len(), 3);
+}
+
+#[test]
+fn a_read_that_must_not_wait_gives_what_is_in_memory_or_nothing() {
+    let simulated: Arc<dyn Storage> = Arc::new(SimulatedDisk::new(1));
+    for (storage, is_memory) in
+        [(Arc::new(MemoryStorage::new()) as Arc<dyn Storage>, true), (simulated, false)]
+    {
+        let mut options = StoreOptions::new(Path::new("/store"));
+        (options.segment_bytes, options.tail_cache_bytes, options.drive) = (1000, 600, Drive::Manual);
+        let (log, _) = open(storage, Arc::new(ManualClock::new(1)), Arc::new(()), options).unwrap();
+        for n in 0..40 {
+            log.put(Message::new("orders", 0, &format!("m{n}"))).unwrap();
+        }
+        let queue = log.queue("orders", 0);
+        let now = |offset| log.read_now(queue, offset, WIDE, &mut all).unwrap();
+        assert_eq!(now(0), None, "a file that is not open");
+        let waited: Vec<_> = (0..40).map(|n| log.read(queue, n, WIDE, &mut all).unwrap()).collect();
+        for (offset, waited) in (0..).zip(&waited) {
+            match now(offset) {
+                Some(found) => {
+                    assert!(found.count > 0 && waited.records.starts_with(&found.records), "at {offset}");
+                }
+                None => assert!(!is_memory && offset < 36, "at {offset}"),
+            }
+        }
+        assert_eq!(now(0).is_some(), is_memory);
+    }
 }
