@@ -154,6 +154,11 @@ async fn clients_and_bounds_are_shown() {
     assert!(served >= 2.0, "{served}");
     assert!(value(&text, "rocketwire_connections", &[]).unwrap() >= 1.0);
     assert!(value(&text, "rocketwire_requests_total", &[]).unwrap() >= 3.0);
+    let reference = include_str!("../../../docs/operations.md");
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = family.split(' ').next().unwrap();
+        assert!(reference.contains(&format!("`{name}`")), "docs/operations.md does not know {name}");
+    }
     for (name, expected) in [
         ("rocketwire_store_poisoned", 0.0),
         ("rocketwire_disk_full", 0.0),

@@ -99,6 +99,25 @@ fn every_setting_can_be_said_in_all_three_ways_and_is_printed_as_it_is_read() {
     }
 }
 
+/// What users read is what the program does.
+#[test]
+fn the_reference_has_each_setting_with_its_default() {
+    let reference = include_str!("../../../../docs/operations.md");
+    let rows = reference.lines().filter(|line| line.starts_with("| `")).collect::<Vec<_>>();
+    for setting in SETTINGS {
+        // As many as the machine's limit of open files leaves.
+        let default = match setting.flag {
+            "max-connections" => "16384".to_owned(),
+            _ => setting.default(),
+        };
+        let row = format!("| `{}` | `{default}`", setting.name());
+        let found: Vec<_> = rows.iter().filter(|found| found.starts_with(&row)).collect();
+        assert_eq!(found.len(), 1, "docs/operations.md wants: {row} | {} |", setting.help);
+        assert!(found[0].ends_with(&format!("| {} |", setting.help)), "{row} | {} |", setting.help);
+        assert!(reference.contains(&format!("### {}\n", setting.section.title())));
+    }
+}
+
 #[test]
 fn names_are_there_once_and_can_be_told_apart() {
     for (at, setting) in SETTINGS.iter().enumerate() {
