@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use rocketwire_protocol::message::record::{self, NewRecord};
+
 use crate::support::{Serve, run};
 
 /// A folder with 500 messages, some of them with tags and keys, of a node that was stopped in order.
@@ -98,4 +100,78 @@ fn a_folder_in_use_and_an_empty_one_are_refused() {
         let args = [&["store"], args, &[path(&folder)]].concat();
         run(&args, b"").failed(1, &[path(&folder), "in use by another process"]);
     }
+}
+
+/// What Apache's broker leaves of ten messages in one queue, which begins at 100.
+fn apache_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["commitlog", "config"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let host = ([127, 0, 0, 1], 10911).into();
+    let mut log = Vec::new();
+    for n in 0..10 {
+        let body = format!("old {n}");
+        let new = NewRecord {
+            topic: "Orders",
+            queue_id: 1,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 1,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: body.as_bytes(),
+            properties: "",
+        };
+        let start = log.len();
+        record::encode(&new, &mut log).unwrap();
+        record::patch(&mut log[start..], 100 + n, start as i64, 1_700_000_000_000 + n);
+    }
+    log.resize(4096, 0);
+    std::fs::write(folder.path().join(format!("commitlog/{:020}", 0)), log).unwrap();
+    let topics = r#"{"topicConfigTable":{"Orders":{"perm":6,"readQueueNums":2,"topicName":"Orders","writeQueueNums":2}}}"#;
+    std::fs::write(folder.path().join("config/topics.json"), topics).unwrap();
+    std::fs::write(
+        folder.path().join("config/consumerOffset.json"),
+        r#"{"offsetTable":{"Orders@readers":{1:104}}}"#,
+    )
+    .unwrap();
+    folder
+}
+
+#[test]
+fn a_folder_of_apache_is_imported_and_served() {
+    let (source, home) = (apache_folder(), tempfile::tempdir().unwrap());
+    let into = home.path().join("data");
+    let args = ["store", "import", path(&source), "--into", into.to_str().unwrap()];
+    let report = &run(&[&args[..], &["-o", "json"]].concat(), b"").ok().json()[0];
+    assert_eq!((&report["records"], &report["queues"][0]["minOffset"]), (&10.into(), &100.into()));
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left beside it");
+    // It is not done over what is there.
+    run(&args, b"").failed(1, &["not an empty folder"]);
+
+    let serve = Serve::in_folder(&into);
+    let bodies = |args: &[&str]| serve.consume(&[&["-t", "Orders", "-e"], args].concat()).ok().stdout;
+    let rest: Vec<String> = (4..10).map(|n| format!("old {n}\n")).collect();
+    assert_eq!(bodies(&["-g", "readers"]), rest.concat(), "the group goes on where it was");
+    assert_eq!(bodies(&["-g", "new", "--from", "earliest"]).lines().count(), 10);
+}
+
+#[test]
+fn a_folder_that_cannot_be_imported_leaves_nothing() {
+    let (source, home) = (apache_folder(), tempfile::tempdir().unwrap());
+    let into = home.path().join("data");
+    let import = |source: &tempfile::TempDir| {
+        let ended = run(&["store", "import", path(source), "--into", into.to_str().unwrap()], b"");
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        ended
+    };
+    import(&tempfile::tempdir().unwrap()).failed(1, &["no store folder of Apache's broker", "commitlog"]);
+    let log = source.path().join(format!("commitlog/{:020}", 0));
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[293] ^= 1; // in a body
+    std::fs::write(&log, bytes).unwrap();
+    import(&source).failed(3, &["damaged at byte", log.to_str().unwrap()]);
 }
