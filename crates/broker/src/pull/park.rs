@@ -115,7 +115,11 @@ impl Events for Wake {
 /// Answers parked pulls whose queue has grown. Whether one with an SQL92 filter wants what has come is seen elsewhere:
 /// this may be the store's writer.
 fn wake(shared: &Arc<Shared>, woken: Vec<Hold<Held>>) {
-    let (unsure, sure) = woken.into_iter().partition(|hold| matches!(hold.filter, Filter::Sql(_)));
+    let is_unsure = |hold: &Hold<Held>| matches!(hold.filter, Filter::Sql(_));
+    if !woken.iter().any(is_unsure) {
+        return answer_all(shared, woken);
+    }
+    let (unsure, sure) = woken.into_iter().partition(is_unsure);
     answer_all(shared, sure);
     for Hold { deadline, token, .. } in unsure {
         let Some(slot) = shared.blocking.slot() else {

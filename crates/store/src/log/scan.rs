@@ -24,26 +24,21 @@ impl<'a> Frame<'a> {
         let header = frame::check(bytes, start)?;
         let frame = Self { start, header, records: bytes.get(frame::HEADER..header.length)? };
         // Records that do not fill the frame exactly were not written by a store: no better than a bad checksum.
-        let filled: usize = frame.records().map(|(record, _)| record.size()).sum();
+        let filled: usize = frame.raw_records().map(|(record, _)| record.size()).sum();
         (filled == frame.records.len()).then_some(frame)
     }
 
     /// Its records, each with the entry that leads to it.
     pub(crate) fn records(&self) -> impl Iterator<Item = (Record<'a>, Entry)> {
-        let (start, records, is_filler) = (self.start, self.records, self.header.is_filler);
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            let record = Record::parse(records.get(at..)?).ok()?;
-            let frame_distance = frame::HEADER + at;
-            let physical = start + frame_distance as u64;
-            at += record.size();
+        let (start, is_filler) = (self.start, self.header.is_filler);
+        self.raw_records().map(move |(record, frame_distance)| {
             let entry = Entry {
-                physical,
+                physical: start + u64::from(frame_distance),
                 size: record.size() as u32,
-                frame_distance: frame_distance as u32,
+                frame_distance,
                 tags_code: if is_filler { Entry::LOST } else { record.tags_code() },
             };
-            (record.physical_offset() == physical.cast_signed()).then_some((record, entry))
+            (record, entry)
         })
     }
 
@@ -109,9 +104,6 @@ impl<'a> FrameReader<'a> {
             return Ok(None);
         }
         self.fill(length)?;
-        if frame::check(self.rest(), start).is_none() {
-            return Ok(None);
-        }
         self.at = start + length as u64;
         let skip = (start - self.window_start) as usize;
         let parsed = Frame::parse(self.window.get(skip..).unwrap_or_default(), start);
