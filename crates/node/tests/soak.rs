@@ -1,7 +1,7 @@
 //! A node that is used for long: what comes and goes leaves nothing behind. Tasks, descriptors and memory at the end are
 //! those of the beginning. `ROCKETWIRE_ROUNDS=36` makes it 1,800 connections, 1,008 members of a group, 10 restarts.
 #![cfg(target_os = "linux")] // it reads /proc
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)] // tests
 
 use std::{
     path::Path,

@@ -6,6 +6,7 @@
 //! has the places to die at.
 #![allow(clippy::disallowed_types)] // it is the program that is tested, so it has to be started
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // tests
+#![allow(clippy::print_stderr)] // for who reads the output of a failed test
 
 mod book;
 mod load;
@@ -59,7 +60,7 @@ impl Life<'_> {
     async fn round(&mut self, tally: &mut Tally) {
         self.turn += 1;
         // Every second time at a place, one after the other.
-        let place = (self.turn % 2 == 0).then(|| &RUNNING[(tally.rounds / 2) as usize % RUNNING.len()]);
+        let place = self.turn.is_multiple_of(2).then(|| &RUNNING[(tally.rounds / 2) as usize % RUNNING.len()]);
         let turn = place.map_or(1, |place| 1 + self.random.below(place.turns));
         let (serve, place) = match (self.start(place, turn), place) {
             (Ok(serve), place) => (serve, place),
