@@ -60,7 +60,8 @@ impl Life<'_> {
     async fn round(&mut self, tally: &mut Tally) {
         self.turn += 1;
         // Every second time at a place, one after the other.
-        let place = self.turn.is_multiple_of(2).then(|| &RUNNING[(tally.rounds / 2) as usize % RUNNING.len()]);
+        let place =
+            self.turn.is_multiple_of(2).then(|| &RUNNING[(tally.rounds / 2) as usize % RUNNING.len()]);
         let turn = place.map_or(1, |place| 1 + self.random.below(place.turns));
         let (serve, place) = match (self.start(place, turn), place) {
             (Ok(serve), place) => (serve, place),
