@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, planted::planted};
 
 /// Timer messages by their time. It is handed the time and does no I/O; the messages are in the timer topic.
 ///
@@ -142,6 +142,7 @@ impl Wheel {
     /// Whether something is due. Not before everything was read that a snapshot knew of: the next snapshot could
     /// not say what of it is delivered.
     pub(crate) fn is_due(&self, wall_ms: i64, now: Duration) -> bool {
+        let wall_ms = if planted("timer a second early") { wall_ms + 1_000 } else { wall_ms };
         self.restored.is_none()
             && self.backoff.is_over(now)
             && self.waiting.first().is_some_and(|entry| entry.due_ms <= wall_ms)
@@ -210,11 +211,12 @@ impl Wheel {
             return restored.clone();
         }
         let open = || self.waiting.iter().chain(&self.under_way);
+        let is_late = |e: &&Entry| e.due_ms <= self.taken_to_ms && !planted("late timers forgotten");
         TimerSnapshot {
             from: open().map(|entry| entry.offset).min().unwrap_or(self.next_read),
             read_to: self.next_read,
             taken_to_ms: self.taken_to_ms,
-            late: open().filter(|e| e.due_ms <= self.taken_to_ms).map(|e| e.offset).collect(),
+            late: open().filter(is_late).map(|e| e.offset).collect(),
             roll_ms: self.roll_ms,
         }
     }

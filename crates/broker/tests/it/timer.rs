@@ -142,6 +142,31 @@ async fn a_kill_loses_no_timer() {
 }
 
 #[tokio::test]
+async fn a_kill_repeats_at_most_what_was_delivered_since_the_last_snapshot() {
+    let node = Node::start().await;
+    let client = node.client();
+    for seconds in [10, 20, 60] {
+        client.send("T", &seconds.to_string(), &at(START_MS + seconds * 1_000)).await;
+    }
+    node.clock.advance(Duration::from_secs(20));
+    client.wait_for("T", 0, 2).await;
+    // Every five seconds there is a snapshot; after the second of these it is of now.
+    for _ in 0..2 {
+        node.clock.advance(Duration::from_secs(6));
+        a_while().await;
+    }
+    let files = node.storage.snapshot();
+    let killed = Node::on(BrokerOptions::default(), files, node.clock.clone()).await;
+    node.stop().await;
+    let client = killed.client();
+    killed.clock.advance(Duration::from_secs(40));
+    client.wait_for("T", 0, 3).await;
+    a_while().await;
+    assert_eq!(bodies(&client.messages("T", 0, 0).await), ["10", "20", "60"]);
+    killed.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_far_away_is_stored_anew_before_retention_takes_it() {
     let node = Node::start().await;
     let client = node.client();
