@@ -185,7 +185,7 @@ fn every_flipped_byte_can_be_repaired() {
     let (disk, good) = good_store();
     let mut tally = Tally::default();
     for (path, bytes) in files(&disk) {
-        let step = if is_in(&path, "log") { 1 } else { 5 };
+        let step = if is_in(&path, "log") { 3 } else { 11 };
         for at in (0..bytes.len()).step_by(step) {
             let harmed = disk.fork(0);
             let mut bad = bytes.clone();
@@ -195,7 +195,7 @@ fn every_flipped_byte_can_be_repaired() {
         }
     }
     println!("{tally:?}");
-    assert!(tally.refused > 500 && tally.with_losses > 500, "{tally:?}");
+    assert!(tally.refused > 300 && tally.with_losses > 300, "{tally:?}");
     // Only a byte in the fields that name the queue of the very last record of one hides that it is lost.
     assert!(tally.unknown_tails * 10 < tally.with_losses, "{tally:?}");
 }
@@ -288,6 +288,44 @@ fn damage_is_reported_with_what_is_lost_and_kept_aside() {
     })
     .unwrap();
     assert_eq!(stand_ins, lost_offsets(&report).len());
+}
+
+/// Changes a byte of the first record of a segment, counted from its begin, and makes the checksum of its frame fit.
+fn forge(disk: &SimulatedDisk, segment: usize, at: usize) {
+    let segments: Vec<_> = files(disk).into_iter().filter(|(path, _)| is_in(path, "log")).collect();
+    let (path, mut bytes) = segments[segment].clone();
+    bytes[24 + at] ^= 4;
+    let length = u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..4]), &bytes[8..length]);
+    bytes[4..8].copy_from_slice(&crc.to_be_bytes());
+    disk.replace(&path, bytes);
+}
+
+#[test]
+fn records_that_contradict_each_other_are_beyond_repair() {
+    let (disk, _) = good_store();
+    forge(&disk, 1, 27);
+    let findings = check(&disk).findings;
+    let found = findings.iter().find(|finding| finding.kind == FindingKind::Log).expect("it is found");
+    assert!(found.reason.contains("goes on with"), "{found:?}");
+    let before = files(&disk);
+    let refused = repair(&disk);
+    assert!(matches!(refused, Err(ToolError::Beyond { .. })), "{refused:?}");
+    assert_eq!(files(&disk), before, "nothing was changed");
+}
+
+#[test]
+fn a_body_with_another_checksum_is_named_and_left_alone() {
+    let (disk, good) = good_store();
+    forge(&disk, 1, 88);
+    let findings = check(&disk).findings;
+    assert_eq!(findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::Record]);
+    assert!(repair(&disk).unwrap().is_untouched());
+    assert_eq!(
+        readable(&start(&disk).unwrap().0).unwrap().len(),
+        good.len(),
+        "its frame is what was written"
+    );
 }
 
 #[test]
