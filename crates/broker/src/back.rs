@@ -13,7 +13,6 @@ use rocketwire_store::{Append, QueueId, Wait};
 
 use crate::{
     call::{Call, Disk, FAQ, Plan, Stop, needs_disk, refuse},
-    delay::MAX_LEVEL,
     send::{Stored, dlq_config, store_failure},
     shared::Shared,
     topics::{PERM_READ, PERM_WRITE, Topic, new_config},
@@ -109,7 +108,7 @@ fn place(
         let remark = format!("the topic[{}] sending message is forbidden", retry.name());
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));
     }
-    let level = level.min(MAX_LEVEL);
+    let level = level.min(shared.options.delay_levels.highest());
     properties.set(property::DELAY, &level.to_string());
     properties.set(property::REAL_TOPIC, retry.name());
     properties.set(property::REAL_QID, &shared.next_of(retry.config.write_queue_nums).to_string());

@@ -304,7 +304,8 @@ fn restore(
         let bounds =
             queue(name::SCHEDULE_TOPIC, level - 1).map(|queue| store.bounds(queue)).unwrap_or_default();
         (bounds.min, bounds.max)
-    });
+    })
+    .with_lengths(options.delay_levels.clone());
     let bounds = queue(name::TIMER_TOPIC, 0).map(|queue| store.bounds(queue)).unwrap_or_default();
     let timers = Wheel::restore(tables.load_timers()?, (bounds.min, bounds.max), options.max_timers, roll);
     let transactions = transaction::restore(

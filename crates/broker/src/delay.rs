@@ -7,39 +7,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{backoff::Backoff, planted::planted};
-
-/// The delay of each level in milliseconds (`messageDelayLevel`).
-const LEVELS_MS: [i64; 18] = [
-    1_000, 5_000, 10_000, 30_000, 60_000, 120_000, 180_000, 240_000, 300_000, 360_000, 420_000, 480_000,
-    540_000, 600_000, 1_200_000, 1_800_000, 3_600_000, 7_200_000,
-];
-/// The highest level.
-pub(crate) const MAX_LEVEL: i32 = LEVELS_MS.len() as i32;
-
-/// The delay of a level from 1; levels beyond the highest are the highest.
-pub(crate) fn delay_ms(level: i32) -> i64 {
-    let index = usize::try_from(level.clamp(1, MAX_LEVEL) - 1).unwrap_or_default();
-    LEVELS_MS.get(index).copied().unwrap_or_default()
-}
-
-/// When a message of a level is due, seen from now: at its time, or at once when that is further away than any message
-/// of the level can have to wait. Then the clock was set back by much since it was stored, and waiting for its time
-/// would keep it for hours or years.
-pub(crate) fn due_ms(level: i32, due_ms: i64, now_ms: i64) -> i64 {
-    let longest = delay_ms(level) + delay_ms(level).max(CLOCK_SLACK_MS);
-    let is_set_back = due_ms.saturating_sub(now_ms) > longest && !planted("a clock set back is waited for");
-    if is_set_back { now_ms } else { due_ms }
-}
-
-/// A clock that was set back by less is simply waited for.
-const CLOCK_SLACK_MS: i64 = 10_000;
+use crate::{DelayLevels, backoff::Backoff};
 
 /// How far each level is delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Delays {
     levels: BTreeMap<i32, Level>,
     changes: u64,
+    lengths: DelayLevels,
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +44,9 @@ impl Delays {
     /// Where to read a level now; `None` if nothing is due, nothing is there, or a delivery is under way.
     pub(crate) fn poll(&mut self, level: i32, end: i64, now_ms: i64, now: Duration) -> Option<i64> {
         let state = self.levels.entry(level).or_default();
-        let is_ready =
-            state.outstanding == 0 && state.next < end && due_ms(level, state.due_ms, now_ms) <= now_ms;
+        let is_ready = state.outstanding == 0
+            && state.next < end
+            && self.lengths.due_ms(level, state.due_ms, now_ms) <= now_ms;
         (is_ready && state.backoff.is_over(now)).then_some(state.next)
     }
 
@@ -136,6 +112,12 @@ impl Delays {
         self.changes
     }
 
+    /// With levels of these lengths, instead of Java's.
+    pub(crate) fn with_lengths(mut self, lengths: DelayLevels) -> Delays {
+        self.lengths = lengths;
+        self
+    }
+
     /// What is kept over a restart.
     pub(crate) fn snapshot(&self) -> DelaySnapshot {
         DelaySnapshot {
@@ -151,7 +133,11 @@ impl Delays {
             let state = Level { delivered, next: delivered, ..Level::default() };
             (level, state)
         };
-        Delays { levels: snapshot.delivered.into_iter().map(level).collect(), changes: 0 }
+        Delays {
+            levels: snapshot.delivered.into_iter().map(level).collect(),
+            changes: 0,
+            lengths: DelayLevels::default(),
+        }
     }
 }
 
@@ -162,22 +148,7 @@ mod tests {
     const NOW: Duration = Duration::ZERO;
 
     #[test]
-    fn levels_are_javas_and_clamp() {
-        // spec: client 160
-        assert_eq!(delay_ms(1), 1_000);
-        assert_eq!(delay_ms(3), 10_000);
-        assert_eq!(delay_ms(18), 7_200_000);
-        assert_eq!(delay_ms(19), 7_200_000);
-        assert_eq!(delay_ms(i32::MAX), 7_200_000);
-    }
-
-    #[test]
     fn a_clock_that_was_set_back_keeps_no_message_for_long() {
-        assert_eq!(due_ms(1, 1_000, 0), 1_000);
-        assert_eq!(due_ms(1, 11_000, 0), 11_000, "a little is waited for");
-        assert_eq!(due_ms(1, 11_001, 0), 0);
-        assert_eq!(due_ms(18, 2 * 7_200_000, 0), 2 * 7_200_000);
-        assert_eq!(due_ms(18, i64::MAX, -1), -1);
         let mut delays = Delays::default();
         delays.wait_until(1, 1_700_000_001_000);
         assert_eq!(delays.poll(1, 1, 1_699_999_999_000, NOW), None);

@@ -31,6 +31,7 @@ mod filter;
 mod groups;
 mod hold;
 pub mod import;
+mod levels;
 mod locks;
 mod meters;
 mod metrics;
@@ -55,5 +56,6 @@ mod topics;
 mod transaction;
 
 pub use broker::{Broker, BrokerError, TopicListener};
+pub use levels::{DelayLevels, InvalidDelayLevels};
 pub use metrics::{Family, Kind, Number, Sample};
 pub use options::BrokerOptions;

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytestring::ByteString;
 
+use crate::DelayLevels;
+
 /// Settings of a broker. Names in brackets are those of Java's `BrokerConfig` and `MessageStoreConfig`.
 ///
 /// Whether an answer waits for the disk is the store's setting, not the broker's.
@@ -72,6 +74,8 @@ pub struct BrokerOptions {
     pub max_timers: usize,
     /// Whether producers may call timer messages back (`recallMessageEnable`, request 370). Default false.
     pub recall_message: bool,
+    /// How long the delay levels are (`messageDelayLevel`). Default Java's 18, from a second to two hours.
+    pub delay_levels: DelayLevels,
     /// A half message is asked about when it is older than this (`transactionTimeOut`). Default 6 s.
     pub transaction_timeout: Duration,
     /// How often half messages are looked through (`transactionCheckInterval`). Default 30 s.
@@ -116,6 +120,7 @@ impl Default for BrokerOptions {
             store_replies: true,
             max_timers: 1_000_000,
             recall_message: false,
+            delay_levels: DelayLevels::default(),
             transaction_timeout: Duration::from_secs(6),
             transaction_check_interval: Duration::from_secs(30),
             transaction_check_max: 15,

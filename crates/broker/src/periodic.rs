@@ -5,14 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rocketwire_protocol::message::{Properties, RecordView, name::SCHEDULE_TOPIC, property, records};
 use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
 
-use crate::{
-    back::encode_as,
-    delay::{MAX_LEVEL, delay_ms, due_ms},
-    pull,
-    send::Stored,
-    shared::Shared,
-    timer,
-};
+use crate::{back::encode_as, levels::MAX_LEVEL, pull, send::Stored, shared::Shared, timer};
 
 /// How often delayed messages are looked at (Java: `ScheduleMessageService.DELAY_FOR_A_WHILE`).
 const TICK: Duration = Duration::from_millis(100);
@@ -182,9 +175,10 @@ fn deliver_level(shared: &Arc<Shared>, level: i32, queue: QueueId, offset: i64, 
         }
         return;
     }
+    let levels = &shared.options.delay_levels;
     let mut due = Vec::new();
     for record in records(outcome.records).flatten() {
-        let due_ms = due_ms(level, record.store_timestamp() + delay_ms(level), now);
+        let due_ms = levels.due_ms(level, record.store_timestamp() + levels.delay_ms(level), now);
         if due_ms > now {
             shared.delays().wait_until(level, due_ms);
             break;

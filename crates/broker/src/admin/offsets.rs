@@ -19,7 +19,7 @@ use rocketwire_protocol::{
 use super::with_body;
 use crate::{
     call::{Call, Plan, Stop, owned, refuse},
-    delay::MAX_LEVEL,
+    levels::MAX_LEVEL,
     shared::Shared,
 };
 

@@ -11,7 +11,7 @@ use rocketwire_protocol::{
 use super::with_body;
 use crate::{
     call::{Disk, Plan, Stop, needs_disk},
-    delay::MAX_LEVEL,
+    levels::MAX_LEVEL,
     shared::Shared,
     statistics::{Reading, Statistics},
 };

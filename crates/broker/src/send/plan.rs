@@ -17,7 +17,6 @@ use rocketwire_store::QueueId;
 use super::{Inspected, SendHeader, header};
 use crate::{
     call::{Call, Disk, FAQ, Plan, Refused, Stop, owned, refuse},
-    delay::MAX_LEVEL,
     meters::Meter,
     metrics::{MessageType, Traffic},
     shared::{Shared, TopicOrigin},
@@ -88,7 +87,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         }
         Some((TRANS_HALF_TOPIC, 0))
     } else if delay > 0 && is_plain_or_committed(sys_flag) {
-        Some((SCHEDULE_TOPIC, delay.min(MAX_LEVEL) - 1))
+        Some((SCHEDULE_TOPIC, delay.min(shared.options.delay_levels.highest()) - 1))
     } else if let Some(out_ms) = timer(shared, &inspected, is_batch || is_dead_letter, sys_flag)? {
         timer_out_ms = Some(out_ms);
         set.push((property::TIMER_OUT_MS, out_ms.to_string()));

@@ -18,7 +18,6 @@ use super::Pending;
 use crate::{
     back::encode_as,
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
-    delay::MAX_LEVEL,
     send::{Inspected, Stored, store_failure},
     shared::Shared,
     timer,
@@ -89,7 +88,7 @@ fn real_message(shared: &Shared, half: &RecordView) -> Result<(QueueId, Vec<u8>)
     properties.set(property::WAIT, "false");
     let level: i32 = properties.get(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
     let (topic, queue_id) = if level > 0 {
-        (SCHEDULE_TOPIC.to_owned(), level.min(MAX_LEVEL) - 1)
+        (SCHEDULE_TOPIC.to_owned(), level.min(shared.options.delay_levels.highest()) - 1)
     } else if let Some(out_ms) = timer_out_ms(shared, &properties)? {
         properties.set(property::TIMER_OUT_MS, &out_ms.to_string());
         (TIMER_TOPIC.to_owned(), 0)

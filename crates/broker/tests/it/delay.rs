@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use rocketwire_broker::BrokerOptions;
+use rocketwire_protocol::message::RecordView;
+
 use crate::support::*;
 
 #[tokio::test]
@@ -80,5 +83,35 @@ async fn a_restart_neither_loses_nor_repeats_a_delay() {
     let bodies: Vec<_> = arrived.iter().map(|message| message.body()).collect();
     assert_eq!(bodies, ["early", "late"]);
     assert_eq!(client.messages("T", 0, 0).await.len(), 2);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn levels_are_as_long_as_they_are_configured_and_fewer_of_them_strand_nothing() {
+    let node = Node::start().await;
+    node.client().send("T", "of level 18", "DELAY\u{1}18\u{2}").await;
+    let (storage, clock) = (node.storage.clone(), node.clock.clone());
+    node.stop().await;
+
+    let mut options = BrokerOptions::default();
+    options.delay_levels = "5s 1m".parse().unwrap();
+    let node = Node::on(options, storage, clock).await;
+    let client = node.client();
+    client.send("T", "of level 1", "DELAY\u{1}1\u{2}").await;
+    client.send("T", "of level 3", "DELAY\u{1}3\u{2}").await;
+    assert_eq!(client.messages("SCHEDULE_TOPIC_XXXX", 1, 0).await.len(), 1, "the highest takes all beyond");
+    node.clock.advance(Duration::from_secs(4));
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert!(client.messages("T", 0, 0).await.is_empty());
+    node.clock.advance(Duration::from_secs(1));
+    let bodies = |messages: &[RecordView]| -> Vec<String> {
+        messages.iter().map(|message| String::from_utf8(message.body().to_vec()).unwrap()).collect()
+    };
+    assert_eq!(bodies(&client.wait_for("T", 0, 1).await), ["of level 1"]);
+    // What waits in a level that is none any more waits as long as those of the highest, not two hours.
+    node.clock.advance(Duration::from_secs(55));
+    let mut arrived = bodies(&client.wait_for("T", 0, 3).await);
+    arrived.sort();
+    assert_eq!(arrived, ["of level 1", "of level 18", "of level 3"]);
     node.stop().await;
 }

@@ -74,6 +74,7 @@ const SAME: &[(&str, &str)] = &[
     ("defaultTopicQueueNums", "default_topic_queue_nums"),
     ("traceTopicEnable", "trace_topic"),
     ("namesrvAddr", "register"),
+    ("messageDelayLevel", "delay_levels"),
     ("recallMessageEnable", "recall_message"),
     ("regionId", "region"),
     ("storeReplyMessageEnable", "store_replies"),

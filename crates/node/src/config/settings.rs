@@ -233,6 +233,8 @@ pub const SETTINGS: &[Setting] = &[
         "Reads of old messages that may wait for the disk before pulls are answered SYSTEM_BUSY"),
     setting!(rare "trace-topic" boolean node.broker.trace_topic, Broker,
         "Whether RMQ_SYS_TRACE_TOPIC exists, for clients that trace"),
+    setting!(rare "delay-levels" delay_levels node.broker.delay_levels, Broker,
+        "How long the delay levels are, from level 1 on: up to 18"),
     setting!(rare "transaction-timeout" duration node.broker.transaction_timeout, Broker,
         "Age at which a producer is asked what became of a transaction"),
     setting!(rare "transaction-check-interval" duration node.broker.transaction_check_interval, Broker,

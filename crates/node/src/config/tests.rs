@@ -65,6 +65,7 @@ fn every_setting_can_be_said_in_all_three_ways_and_is_printed_as_it_is_read() {
             "log-level" | "data" | "broker-name" | "cluster" | "region" => "other".to_owned(),
             "metrics" => "127.0.0.1:9877".to_owned(),
             "register" => "ns1:9876,ns2:9876".to_owned(),
+            "delay-levels" => "1s 90s 2h".to_owned(),
             "proxy-from" => "10.0.0.0/8,::1/128".to_owned(),
             "max-frame-size" => "32MiB".to_owned(),
             _ if setting.is_switch() => (setting.default() != "true").to_string(),
@@ -188,6 +189,7 @@ fn a_value_that_is_none_is_refused_with_what_is_wanted() {
         ("proxy_from", "\"10.0.0.0/99\"", "10.0.0.0/99"),
         ("max_log_bytes", "\"all\"", "number of bytes"),
         ("register", "\"ns1\"", "HOST:PORT"),
+        ("delay_levels", "\"1s 5\"", "1 to 18 delays"),
     ] {
         refused(toml(&format!("{name} = {value}")), &["node.toml", name, value.trim_matches('"'), says]);
     }
@@ -223,7 +225,7 @@ fn javas_names_mean_what_they_mean_there() {
          storePathRootDir=/data/store\nflushDiskType=ASYNC_FLUSH\nfileReservedTime=48\n\
          diskSpaceWarningLevelRatio=0.90\nautoCreateTopicEnable=false\ndefaultTopicQueueNums=4\n\
          maxMessageSize=65536\nserverChannelMaxIdleTimeSeconds=60\nsyncFlushTimeout=3000\nbindAddress=0.0.0.0\n\
-         namesrvAddr=ns1:9876;ns2:9876\n",
+         namesrvAddr=ns1:9876;ns2:9876\nmessageDelayLevel=1s 5s 10s\n",
     )
     .unwrap();
     assert_eq!(config.warnings(), [""; 0]);
@@ -236,6 +238,7 @@ fn javas_names_mean_what_they_mean_there() {
         (&node.register[..], node.is_name_server),
         (&["ns1:9876".to_owned(), "ns2:9876".to_owned()][..], true)
     );
+    assert_eq!(node.broker.delay_levels.to_string(), "1s 5s 10s");
     assert_eq!(node.store.flush, Flush::Async);
     assert_eq!(node.store.retention, Duration::from_secs(48 * 3600));
     assert_eq!(node.store.flush_timeout, Duration::from_secs(3));

@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
+use rocketwire_broker::DelayLevels;
 use rocketwire_remoting::Network;
 use rocketwire_store::{Flush, OnFull};
 
@@ -248,6 +249,21 @@ pub(super) mod percent {
     }
 
     pub(in super::super) fn show(value: &u8) -> String {
+        value.to_string()
+    }
+}
+
+/// `1s 5s 1m 2h`.
+pub(super) mod delay_levels {
+    use super::*;
+
+    pub(in super::super) const KIND: Kind = kind("DELAYS");
+
+    pub(in super::super) fn parse(text: &str) -> Result<DelayLevels, String> {
+        text.parse().map_err(|error: rocketwire_broker::InvalidDelayLevels| error.to_string())
+    }
+
+    pub(in super::super) fn show(value: &DelayLevels) -> String {
         value.to_string()
     }
 }
