@@ -75,15 +75,15 @@ class Apache:
     CONFIGURATION = ("transactionTimeOut=6000\ntransactionCheckInterval=4000\ntransactionOpBatchInterval=1000\n"
                      "enablePropertyFilter=true")
 
-    def __init__(self, name, folder, namesrv="", broker_name="broker-a"):
+    def __init__(self, name, folder, namesrv="", broker_name="broker-a", more=""):
         self.name, self.version, self.folder = name, SERVERS[name], folder
         self.title = "Apache RocketMQ " + self.version
-        self.outside, self.broker_name = namesrv, broker_name
+        self.outside, self.broker_name, self.more = namesrv, broker_name, more
 
     def start(self):
         port = free_port(near=(-2, 1))
         namesrv = int(self.outside.rpartition(":")[2]) if self.outside else free_port()
-        configuration = self.CONFIGURATION + "\nbrokerName=" + self.broker_name
+        configuration = self.CONFIGURATION + "\nbrokerName=" + self.broker_name + self.more
         self.namesrv, self.broker = "127.0.0.1:%d" % namesrv, "127.0.0.1:%d" % port
         started = subprocess.run(
             [os.path.join(HERE, "apache", "start.sh"), self.version, str(namesrv), str(port), self.folder],
@@ -125,7 +125,9 @@ class Cluster:
         else:
             self.ours = Node(self.binary, self.processes, node)
             self.ours.start()
-            self.theirs = Apache(self.apache, apache, self.ours.namesrv, "broker-b")
+            # One of the two registers in the compressed form.
+            more = "\ncompressedRegister=true" if self.apache == "apache4" else ""
+            self.theirs = Apache(self.apache, apache, self.ours.namesrv, "broker-b", more)
             self.theirs.start()
         self.namesrv = (self.theirs if self.names == "apache" else self.ours).namesrv
         self.broker, self.broker_name, self.cluster = self.ours.broker, self.ours.broker_name, self.theirs.cluster
