@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -18,6 +18,21 @@ enum Step {
     Delete,
     Reopen { close: bool },
 }
+
+impl Step {
+    fn name(&self) -> &'static str {
+        match self {
+            Step::Append { .. } => "append",
+            Step::Read { .. } => "read",
+            Step::Delete => "delete",
+            Step::Reopen { close: true } => "close and open",
+            Step::Reopen { close: false } => "kill and open",
+        }
+    }
+}
+
+/// How often each step was done, to see that sequences are long and of all kinds.
+static HISTOGRAM: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let append = (0..3_u32, prop::collection::vec(0..300_usize, 1..5), any::<bool>())
@@ -38,7 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Delete),
         1 => any::<bool>().prop_map(|close| Step::Reopen { close }),
     ];
-    prop::collection::vec(step, 1..60)
+    prop::collection::vec(step, 40..61)
 }
 
 /// Body, tags and size of a record.
@@ -153,8 +168,7 @@ fn start(storage: &Arc<MemoryStorage>, options: &StoreOptions) -> Log {
 proptest! {
     #![proptest_config(ProptestConfig { cases: rounds(150) as u32, ..ProptestConfig::default() })]
 
-    #[test]
-    fn a_store_does_what_a_vector_for_each_queue_does(
+    fn sequences(
         steps in steps(),
         segment_bytes in 200..4000_u64,
         tail in prop_oneof![Just(0_usize), 100..5000_usize],
@@ -162,6 +176,12 @@ proptest! {
     ) {
         let flush = if is_sync { Flush::Sync } else { Flush::Async };
         let mut pair = Pair::new(segment_bytes, tail, flush);
+        let mut histogram = HISTOGRAM.lock().unwrap();
+        *histogram.entry("sequences").or_default() += 1;
+        for step in &steps {
+            *histogram.entry(step.name()).or_default() += 1;
+        }
+        drop(histogram);
         for step in steps {
             pair.step(step);
         }
@@ -169,5 +189,21 @@ proptest! {
             let expected: Vec<_> = pair.model.get(&queue).into_iter().flatten().map(|(body, ..)| body.clone()).collect();
             prop_assert_eq!(pair.log.bodies("t", queue), expected);
         }
+    }
+}
+
+#[test]
+fn a_store_does_what_a_vector_for_each_queue_does() {
+    sequences();
+    let histogram = HISTOGRAM.lock().unwrap().clone();
+    println!("{histogram:?}");
+    let count = |name| histogram.get(name).copied().unwrap_or_default();
+    let steps: u64 = histogram.values().sum::<u64>() - count("sequences");
+    if count("sequences") >= 100 {
+        assert!(steps >= 40 * count("sequences"), "sequences are long: {histogram:?}");
+        assert!(
+            histogram.len() == 6 && histogram.values().all(|count| *count > 50),
+            "all steps: {histogram:?}"
+        );
     }
 }

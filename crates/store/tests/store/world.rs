@@ -69,6 +69,23 @@ impl World {
         }
     }
 
+    /// The same disk and book, apart; nothing is open.
+    pub fn fork(&self, seed: u64) -> Self {
+        let wall = rocketwire_store::Clock::wall_ms(&*self.clock);
+        Self {
+            disk: self.disk.fork(seed),
+            clock: Arc::new(ManualClock::new(wall)),
+            options: self.options.clone(),
+            log: None,
+            books: self.books.clone(),
+            batches: self.batches.clone(),
+            table: self.table.clone(),
+            counter: self.counter,
+            has_failed: false,
+            acked: self.acked,
+        }
+    }
+
     pub fn boot(&mut self) -> Result<(), OpenError> {
         self.has_failed = false;
         let disk = Arc::new(self.disk.clone());

@@ -25,9 +25,13 @@ enum Change {
 
 impl Change {
     fn dir(&self) -> Option<&Path> {
+        self.path().parent()
+    }
+
+    fn path(&self) -> &Path {
         match self {
-            Self::Create { path, .. } | Self::Remove { path } => path.parent(),
-            Self::Rename { to, .. } => to.parent(),
+            Self::Create { path, .. } | Self::Remove { path } => path,
+            Self::Rename { to, .. } => to,
         }
     }
 
@@ -127,6 +131,39 @@ impl Files {
         self.durable.remove(path);
     }
 
+    /// Paths of the changes that no flush has covered, one for each.
+    pub(super) fn unsynced(&self) -> Vec<PathBuf> {
+        let names = self.unsynced.iter().map(|change| change.path().to_owned());
+        let bytes = self.seen.iter().flat_map(|(path, id)| {
+            let count = self.inodes.get(id).map_or(0, Inode::unsynced);
+            std::iter::repeat_n(path.clone(), count)
+        });
+        names.chain(bytes).collect()
+    }
+
+    /// A cut that keeps each change that no flush has covered as a whole or not at all: names first, then what is in
+    /// the files that still have one.
+    pub(super) fn cut_keeping(&mut self, is_kept: &mut dyn FnMut(&Path) -> bool) {
+        for change in std::mem::take(&mut self.unsynced) {
+            if is_kept(change.path()) {
+                change.apply(&mut self.durable);
+            }
+        }
+        self.forget_unnamed();
+        for (path, id) in &self.seen {
+            if let Some(inode) = self.inodes.get_mut(id) {
+                inode.cut_keeping(&mut || is_kept(path));
+            }
+        }
+    }
+
+    /// What is seen is what is durable; files without a name are gone.
+    fn forget_unnamed(&mut self) {
+        self.seen = self.durable.clone();
+        let named: std::collections::BTreeSet<u64> = self.seen.values().copied().collect();
+        self.inodes.retain(|id, _| named.contains(id));
+    }
+
     pub(super) fn cut(&mut self, random: &mut Random) -> CutReport {
         let mut report = CutReport::default();
         let mut has_lost = false;
@@ -140,9 +177,7 @@ impl Files {
                 report.reordered += usize::from(has_lost);
             }
         }
-        self.seen = self.durable.clone();
-        let named: std::collections::BTreeSet<u64> = self.seen.values().copied().collect();
-        self.inodes.retain(|id, _| named.contains(id));
+        self.forget_unnamed();
         for inode in self.inodes.values_mut() {
             inode.cut(random, &mut report);
         }

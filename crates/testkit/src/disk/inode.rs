@@ -59,6 +59,22 @@ impl Inode {
         self.unsynced.clear();
     }
 
+    pub(super) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// Keeps each change as a whole or not at all.
+    pub(super) fn cut_keeping(&mut self, is_kept: &mut dyn FnMut() -> bool) {
+        for change in std::mem::take(&mut self.unsynced) {
+            match change {
+                _ if !is_kept() => {}
+                Change::Length(len) => self.durable.resize(len, 0),
+                Change::Write { at, bytes } => put(&mut self.durable, at, &bytes),
+            }
+        }
+        self.seen = self.durable.clone();
+    }
+
     pub(super) fn cut(&mut self, random: &mut Random, report: &mut CutReport) {
         let mut has_lost = false;
         for change in std::mem::take(&mut self.unsynced) {

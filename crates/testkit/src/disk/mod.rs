@@ -132,6 +132,19 @@ impl SimulatedDisk {
         files.cut(random)
     }
 
+    /// Paths of the changes that no flush has covered, one for each.
+    pub fn unsynced(&self) -> Vec<PathBuf> {
+        self.state().files.unsynced()
+    }
+
+    /// As [`SimulatedDisk::power_cycle`], but as told: each change that no flush has covered is kept as a whole or not
+    /// at all. `is_kept` is asked for one after the other, in the order of [`SimulatedDisk::unsynced`], without those of files
+    /// that have lost their name.
+    pub fn power_cycle_keeping(&self, mut is_kept: impl FnMut(&Path) -> bool) {
+        self.kill();
+        self.state().files.cut_keeping(&mut is_kept);
+    }
+
     /// The same disk, apart: what happens to one does not happen to the other.
     pub fn fork(&self, seed: u64) -> Self {
         let state = self.state();
