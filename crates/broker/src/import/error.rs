@@ -15,6 +15,12 @@ pub enum ImportError {
         /// What is missing.
         reason: &'static str,
     },
+    /// Its broker runs.
+    #[error("a broker runs on {}; stop it first, in order if you can", dir.display())]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A file cannot be read.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

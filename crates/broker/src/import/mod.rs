@@ -21,12 +21,16 @@ mod report;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use rocketwire_protocol::message::{RecordView, name};
+use rocketwire_protocol::message::{RecordView, TransactionType, name};
 use rocketwire_store::import::{ImportError as StoreError, Importer};
 use rocketwire_store::{Storage, StoreOptions};
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
 
 use commit_log::Log;
 use config::Config;
@@ -48,6 +52,7 @@ pub fn import_apache(
     storage: Arc<dyn Storage>,
 ) -> Result<ImportReport, ImportError> {
     let config = Config::read(source)?;
+    let _held = hold(source)?;
     let log = Log::open(source)?;
     let importer = Importer::create(options, storage)?;
     let mut import = Import { config, importer, report: ImportReport::default(), lives: BTreeSet::new() };
@@ -56,6 +61,21 @@ pub fn import_apache(
     import.tables()?;
     import.importer.finish()?;
     Ok(import.report.finish())
+}
+
+/// Keeps Apache's broker from running meanwhile: it wants its lock file for itself. Nothing is written to it.
+fn hold(source: &Path) -> Result<Option<File>, ImportError> {
+    let path = source.join("lock");
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ImportError::io("open", &path)(error)),
+    };
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(ImportError::InUse { dir: source.to_owned() }),
+        Err(error) => Err(ImportError::io("lock", &path)(error.into())),
+    }
 }
 
 struct Import {
@@ -95,8 +115,7 @@ impl Import {
         let queue_id = record.queue_id().cast_unsigned();
         let is_queued = !matches!(
             record.sys_flag().transaction_type(),
-            rocketwire_protocol::message::TransactionType::Prepared
-                | rocketwire_protocol::message::TransactionType::Rollback
+            TransactionType::Prepared | TransactionType::Rollback
         );
         let next = self.importer.next_offset(topic, queue_id);
         if is_queued && record.queue_offset() == 0 && next.is_some_and(|next| next > 0) {
