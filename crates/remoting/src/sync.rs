@@ -4,7 +4,13 @@
 //! tries interleavings; it can do so at these types only.
 
 #[cfg(not(all(test, feature = "models")))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use std::{
+    sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread,
+};
 
 #[cfg(all(test, feature = "models"))]
-pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use shuttle::{
+    sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread,
+};

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     ClientOptions, CloseCause, Connection, Counters, HookError, RpcError,
     connection::Endpoint,
-    dispatch::{Router, run_after},
+    dispatch::{Router, guarded, run_after},
     planted::planted,
 };
 use name_servers::NameServers;
@@ -234,7 +234,7 @@ impl RemotingClient {
         command.language = self.0.options.connection.language;
         command.version = self.0.options.connection.version;
         for hook in &self.0.endpoint.router.hooks {
-            hook.before(addr, command).map_err(|error| refused(addr, &error))?;
+            guarded(|| hook.before(addr, command)).map_err(|error| refused(addr, &error))?;
         }
         Ok(())
     }

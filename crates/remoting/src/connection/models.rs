@@ -311,3 +311,29 @@ fn a_retired_connection_answers_what_it_has_and_closes() {
         }
     });
 }
+
+/// The threads of a lane: whatever was queued is run, by a thread that was idle, or busy, or not there yet.
+#[test]
+fn a_job_that_was_queued_is_run() {
+    explore(|| {
+        let lane = Lane::blocking("model", 1, 4);
+        let (ran, runs) = mpsc::channel();
+        let submitting: Vec<_> = (0..2)
+            .map(|_| {
+                let (lane, ran) = (lane.clone(), ran.clone());
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        let ran = ran.clone();
+                        let pool = lane.pool().unwrap();
+                        assert!(
+                            pool.submit(Box::new(move |_| ran.send(()).unwrap())),
+                            "there is room for four"
+                        );
+                    }
+                })
+            })
+            .collect();
+        join(submitting);
+        (0..4).for_each(|_| runs.recv().unwrap());
+    });
+}

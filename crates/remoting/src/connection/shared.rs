@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, atomic::AtomicU64},
     task::Waker,
     time::{Duration, Instant},
@@ -70,7 +71,11 @@ impl Endpoint {
 
     pub(crate) fn emit(&self, event: ConnectionEvent) {
         if let Some(listener) = &self.listener {
-            listener.on_event(event);
+            // Its panic is its own: the connection lives on.
+            let told = catch_unwind(AssertUnwindSafe(|| listener.on_event(event)));
+            if told.is_err() {
+                tracing::error!("a connection listener panicked");
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ const KEEP: usize = 256 << 10;
 /// Deadlines are kept to this tick.
 const TICK: Duration = Duration::from_millis(10);
 /// How long a peer that was answered may take to hang up.
-const LINGER: Duration = Duration::from_millis(200);
+const LINGER: Duration = Duration::from_secs(1);
 /// When an idle connection gives its buffers back.
 const SHRINK: Duration = Duration::from_secs(1);
 
@@ -72,6 +72,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         frugal: true,
         held_back: false,
         drained: false,
+        ended: false,
         partial: 0,
         quiet: true,
         looking: false,
@@ -92,6 +93,13 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
             Turn::Close(cause) => break Arc::new(cause),
         }
     };
+    if !planted("answers that came before the end are lost") {
+        poll_fn(|cx| {
+            task.take_last_answers(&cause, cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
     shared.looker().stop(&mut task.looking);
     endpoint.partial.fetch_sub(task.partial, Ordering::Relaxed);
     task.log_close(&cause);
@@ -144,6 +152,8 @@ struct Task<'a, T> {
     held_back: bool,
     /// Everything was answered before the end.
     drained: bool,
+    /// Only answers count any more.
+    ended: bool,
     /// Bytes of an unfinished frame that the endpoint knows of.
     partial: usize,
     /// Neither side has said anything yet.
@@ -236,6 +246,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         Ok(worked | woke)
     }
 
+    /// Answers that came before the end are answers, those as well that nobody has read yet when a write fails.
+    fn take_last_answers(&mut self, cause: &CloseCause, cx: &mut Context<'_>) {
+        self.ended = true;
+        if matches!(cause, CloseCause::Io(_)) {
+            while let Ok(Some(_)) = self.read(cx)
+                && self.handle_frames(cx).is_ok()
+            {}
+        }
+        self.end_calls();
+    }
+
     /// Below the watermark, and not too much in work.
     fn may_read(&self) -> bool {
         self.out.len() - self.written <= self.shared.options().high_water
@@ -324,6 +345,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         self.handled += 1;
         let back = Return::of(&command);
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
+        if self.ended {
+            return;
+        }
         // Not taken on: who understands it is told to go away, the others see the connection close.
         if self.shared.is_draining() && !(shutting_down && command.version > Version::V5_3_1) {
             return;

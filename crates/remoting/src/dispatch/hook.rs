@@ -1,6 +1,10 @@
 //! Hooks around requests, on both sides (Java: `RPCHook`).
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bytestring::ByteString;
 use rocketwire_protocol::{Command, ResponseCode};
@@ -10,6 +14,7 @@ use rocketwire_protocol::{Command, ResponseCode};
 /// On the side that asks: `before` may add fields (a signer comes last), `after` runs once with the final
 /// response. On the side that answers: `before` may refuse, `after` may look at or replace the response, which
 /// is `None` for a request whose answer comes later from elsewhere. Requests of a server to its clients run no hooks.
+/// A hook that panics has failed with [`HookError::Failed`].
 pub trait RpcHook: Send + Sync + 'static {
     /// Before the request is sent, or handled.
     fn before(&self, addr: &str, request: &mut Command) -> Result<(), HookError> {
@@ -48,7 +53,7 @@ pub(crate) fn run_before(
 ) -> Result<(), HookError> {
     let mut failed = Ok(());
     for hook in hooks {
-        match hook.before(addr, request) {
+        match guarded(|| hook.before(addr, request)) {
             Err(abort @ HookError::Abort { .. }) => return Err(abort),
             Err(other) if failed.is_ok() => failed = Err(other),
             _ => {}
@@ -66,13 +71,28 @@ pub(crate) fn run_after(
 ) -> Result<(), HookError> {
     let mut failed = Ok(());
     for hook in hooks {
-        match hook.after(addr, request, response.as_deref_mut()) {
+        match guarded(|| hook.after(addr, request, response.as_deref_mut())) {
             Err(abort @ HookError::Abort { .. }) => return Err(abort),
             Err(other) if failed.is_ok() => failed = Err(other),
             _ => {}
         }
     }
     failed
+}
+
+/// A hook that panics has failed; whoever called it goes on.
+pub(crate) fn guarded(hook: impl FnOnce() -> Result<(), HookError>) -> Result<(), HookError> {
+    catch_unwind(AssertUnwindSafe(hook)).unwrap_or_else(|panic| {
+        let text = panic_text(&*panic);
+        tracing::error!("a hook panicked: {text}");
+        Err(HookError::Failed(format!("panicked: {text}")))
+    })
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown reason")
 }
 
 impl HookError {

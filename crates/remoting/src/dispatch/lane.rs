@@ -3,11 +3,17 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
+};
+
+use crate::{
+    planted::planted,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+        thread,
+    },
 };
 
 /// Where a processor runs, and how many requests may wait there.
@@ -32,7 +38,8 @@ impl Lane {
     }
 
     /// On up to `threads` threads of its own, for what blocks (a cold disk). `queue` requests may wait; more are
-    /// answered SYSTEM_BUSY `[OVERLOAD]..`. Threads start when needed and end after ten idle seconds.
+    /// answered SYSTEM_BUSY `[OVERLOAD]..`. Threads start when needed and end after ten idle seconds, or when the last
+    /// clone of the lane is gone and the queue is empty.
     pub fn blocking(name: &str, threads: usize, queue: usize) -> Lane {
         Lane::blocking_with(name, threads, queue, Duration::MAX)
     }
@@ -67,6 +74,16 @@ impl Lane {
             return None;
         }
         Some(Permit(self.clone()))
+    }
+}
+
+/// Nobody will submit any more: idle threads end, busy ones once the queue is empty.
+impl Drop for Kind {
+    fn drop(&mut self) {
+        if let Kind::Blocking(pool) = self {
+            pool.lock().closed = true;
+            pool.ready.notify_all();
+        }
     }
 }
 
@@ -108,6 +125,7 @@ struct State {
     jobs: VecDeque<(Instant, Job)>,
     running: usize,
     idle: usize,
+    closed: bool,
 }
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -121,10 +139,12 @@ impl Pool {
         }
         state.jobs.push_back((Instant::now(), job));
         if state.idle > 0 {
-            self.ready.notify_one();
+            if !planted("lost wake: a lane's thread sleeps on") {
+                self.ready.notify_one();
+            }
         } else if state.running < self.threads {
             let pool = self.clone();
-            let thread = std::thread::Builder::new().name(self.name.clone());
+            let thread = thread::Builder::new().name(self.name.clone());
             match thread.spawn(move || pool.work()) {
                 Ok(_) => state.running += 1,
                 // Without any thread the job would wait for ever.
@@ -149,6 +169,10 @@ impl Pool {
                 job(turn);
                 state = self.lock();
                 continue;
+            }
+            if state.closed {
+                state.running -= 1;
+                return;
             }
             state.idle += 1;
             let (again, timeout) =

@@ -12,5 +12,5 @@ pub use processor::{Answer, Processor, processor_fn};
 pub use request::{Request, Responder};
 pub use router::Router;
 
-pub(crate) use hook::{run_after, run_before};
+pub(crate) use hook::{guarded, panic_text, run_after, run_before};
 pub(crate) use request::Return;

@@ -12,8 +12,8 @@ use std::{
 use rocketwire_protocol::{Command, RequestCode, ResponseCode, Version};
 
 use super::{
-    Answer, HookError, Lane, Processor, Request, Responder, Return, RpcHook, lane::Turn, run_after,
-    run_before,
+    Answer, HookError, Lane, Processor, Request, Responder, Return, RpcHook, lane::Turn, panic_text,
+    run_after, run_before,
 };
 use crate::{Connection, planted::planted};
 
@@ -108,8 +108,10 @@ impl Router {
         if shutting_down && command.version > Version::V5_3_1 {
             return Some(go_away());
         }
-        if route.processor.rejects() {
-            return Some(busy("[REJECTREQUEST]"));
+        match catch_unwind(AssertUnwindSafe(|| route.processor.rejects())) {
+            Ok(false) => {}
+            Ok(true) => return Some(busy("[REJECTREQUEST]")),
+            Err(panic) => return Some(panicked(&*panic)),
         }
         let request = Request { command, connection: connection.clone() };
         match route.lane.pool() {
@@ -257,11 +259,7 @@ fn guarded(process: impl FnOnce() -> Answer) -> Answer {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Command {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown reason");
+    let text = panic_text(panic);
     tracing::error!("a processor panicked: {text}");
     Command::error(ResponseCode::SYSTEM_ERROR, format!("processor panicked: {text}"))
 }

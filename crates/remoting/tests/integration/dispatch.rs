@@ -11,8 +11,8 @@ use std::{
 
 use rocketwire_protocol::{Command, Encoding, Flag, LanguageCode, RequestCode, ResponseCode, Version};
 use rocketwire_remoting::{
-    Answer, HookError, Lane, Processor, Request, Responder, Router, RpcHook, Server, ServerOptions,
-    processor_fn,
+    Answer, ClientOptions, HookError, Lane, Processor, RemotingClient, Request, Responder, Router, RpcHook,
+    Server, ServerOptions, processor_fn,
 };
 
 use crate::peer::{ECHO, LONG, Peer, client, echo, echo_router, serve, until};
@@ -114,6 +114,56 @@ async fn a_panic_is_an_answer_and_the_connection_lives() {
         assert_eq!((panicked.code, panicked.opaque), (1, n));
         assert!(panicked.remark.unwrap().contains("boom"));
         assert_eq!((echoed.opaque, echoed.body), (n + 10, "alive".into()));
+    }
+}
+
+struct Panics(&'static str);
+
+impl RpcHook for Panics {
+    fn before(&self, _: &str, _: &mut Command) -> Result<(), HookError> {
+        if self.0 == "before" { panic!("hook boom") } else { Ok(()) }
+    }
+
+    fn after(&self, _: &str, _: &Command, _: Option<&mut Command>) -> Result<(), HookError> {
+        if self.0 == "after" { panic!("hook boom") } else { Ok(()) }
+    }
+}
+
+impl Processor for Panics {
+    fn process(&self, _: Request) -> Answer {
+        unreachable!("nobody knows whether it rejects")
+    }
+
+    fn rejects(&self) -> bool {
+        panic!("rejects boom")
+    }
+}
+
+#[tokio::test]
+async fn hooks_that_panic_have_failed_on_either_side_and_nothing_else_has() {
+    let server = serve(echo_router().route(RequestCode(1), Arc::new(Panics("")), Lane::inline())).await;
+    let mut peer = Peer::dial(&server).await;
+    for (code, expected) in [(1, 1), (9001, 0)] {
+        peer.send(&Command::request(RequestCode(code)), Encoding::Json).await;
+        assert_eq!(peer.request().await.code, expected);
+    }
+    for when in ["before", "after"] {
+        for lane in [Lane::inline(), Lane::blocking("hooked", 1, 10)] {
+            let success = processor_fn(|_| Command::response(ResponseCode::SUCCESS).into());
+            let router = Router::new().route(ECHO, success, lane).hook(Arc::new(Panics(when)));
+            let server = serve(router).await;
+            let mut peer = Peer::dial(&server).await;
+            for _ in 0..2 {
+                peer.send(&echo("x"), Encoding::Json).await;
+                let answer = peer.request().await;
+                assert_eq!((answer.code, answer.remark.as_deref()), (1, Some("hook: panicked: hook boom")));
+            }
+        }
+        let server = serve(echo_router()).await;
+        let router = Router::new().hook(Arc::new(Panics(when)));
+        let client = RemotingClient::new(ClientOptions::default(), router);
+        let error = client.invoke(&server.local_addr().to_string(), echo("x"), LONG).await.unwrap_err();
+        assert!(error.to_string().contains("panicked: hook boom"), "{error}");
     }
 }
 

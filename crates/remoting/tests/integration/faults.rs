@@ -3,14 +3,19 @@
 use std::{
     collections::HashSet,
     future::{Future, poll_fn},
+    io,
     pin::Pin,
-    sync::atomic::Ordering::SeqCst,
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use rocketwire_protocol::{Command, Encoding, frame};
 use rocketwire_remoting::{ClientOptions, RemotingClient, Router, RpcError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::peer::{ECHO, LONG, Peer, client, echo, echo_router, listen, response_to, serve, until, within};
 
@@ -53,6 +58,76 @@ async fn an_answer_cut_at_any_byte_is_a_lost_connection_and_the_next_call_gets_a
         cut += 1;
     }
     assert_eq!(client.counters().connections.load(SeqCst), length as u64);
+}
+
+/// A stream that can be read to its end, and whose writes fail once it is told so.
+struct HalfDead(tokio::io::DuplexStream, Arc<AtomicBool>);
+
+impl AsyncRead for HalfDead {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.1.load(SeqCst) { Pin::new(&mut self.0).poll_read(cx, buf) } else { Poll::Pending }
+    }
+}
+
+impl AsyncWrite for HalfDead {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.1.load(SeqCst) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_came_before_the_end_is_an_answer() {
+    // Bytes that are no frame follow at once.
+    let (listener, addr) = listen().await;
+    let client = client();
+    let connection = client.connect(&addr, LONG).await.unwrap();
+    let mut peer = Peer::accept(&listener).await;
+    let call = tokio::spawn(connection.invoke(echo("x"), LONG));
+    let request = peer.request().await;
+    let mut out = Vec::new();
+    frame::encode(&response_to(&request).with_body("just in time"), Encoding::Json, &mut out).unwrap();
+    out.extend_from_slice(b"GET / HTTP/1.1");
+    peer.write(&out).await;
+    assert_eq!(within(call).await.unwrap().unwrap().body, "just in time");
+    until(|| !connection.is_open()).await;
+
+    // The next write fails before anybody has read.
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let dead = Arc::new(AtomicBool::new(false));
+    let nowhere = "127.0.0.1:1".parse().unwrap();
+    let connection = client.adopt("pipe", HalfDead(ours, dead.clone()), nowhere, nowhere);
+    let call = tokio::spawn(connection.invoke(echo("x"), LONG));
+    let mut theirs = tokio::io::BufStream::new(theirs);
+    let mut input = bytes::BytesMut::new();
+    let request = loop {
+        assert_ne!(within(theirs.read_buf(&mut input)).await.unwrap(), 0);
+        if let Some(request) = frame::decode(&mut input, &Default::default()).unwrap() {
+            break request;
+        }
+    };
+    let mut out = Vec::new();
+    frame::encode(&response_to(&request).with_body("just in time"), Encoding::Json, &mut out).unwrap();
+    theirs.write_all(&out).await.unwrap();
+    theirs.flush().await.unwrap();
+    dead.store(true, SeqCst);
+    let lost = connection.invoke(echo("lost"), LONG);
+    assert!(matches!(within(lost).await, Err(RpcError::Closed { .. })));
+    assert_eq!(within(call).await.unwrap().unwrap().body, "just in time");
 }
 
 #[tokio::test]
