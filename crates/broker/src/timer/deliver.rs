@@ -1,6 +1,6 @@
 //! Reading the timer topic, and delivering what is due.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rocketwire_protocol::{
     ResponseCode,
@@ -21,8 +21,10 @@ const READ: ReadLimits = ReadLimits { max_messages: 256, max_bytes: 1 << 20, max
 const READS: usize = 64;
 /// Messages that are handed to the store at once.
 const DELIVERIES: usize = 256;
-/// Messages in the store's hands beyond which nothing more is handed to it.
+/// Messages in the store's hands beyond which it is waited for, a millisecond at a time.
 const UNDER_WAY: usize = 1_024;
+/// How often, before other work of the disk has its turn.
+const WAITS: usize = 1_000;
 
 fn timer_queue(shared: &Shared) -> Option<(QueueId, i64)> {
     let queue = shared.topic(TIMER_TOPIC)?.queue(0)?;
@@ -66,18 +68,26 @@ pub(crate) fn turn(shared: &Arc<Shared>) {
 
 /// Whether all that is due was handed to the store.
 fn deliver_due(shared: &Arc<Shared>) -> bool {
+    let mut waited = 0;
     loop {
         let due = {
             let mut timers = shared.timers();
-            if shared.is_stopping() || timers.under_way() >= UNDER_WAY {
+            if shared.is_stopping() || waited > WAITS {
                 return false;
             }
-            timers.take_due(shared.now_ms(), shared.now(), DELIVERIES)
+            match timers.under_way() < UNDER_WAY {
+                true => Some(timers.take_due(shared.now_ms(), shared.now(), DELIVERIES)),
+                false => None,
+            }
         };
-        if due.is_empty() {
-            return true;
+        match due {
+            Some(due) if due.is_empty() => return true,
+            Some(due) => deliver(shared, due),
+            None => {
+                waited += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
-        deliver(shared, due);
     }
 }
 
@@ -116,6 +126,13 @@ fn failed(shared: &Shared, error: &dyn std::fmt::Display) {
     }
 }
 
+/// Warns of a message that nobody will get; one warning stands for all of a minute.
+fn lost(shared: &Shared, why: &str) {
+    if shared.timers().losses.failed(shared.now()) {
+        tracing::warn!(why, "a timer message is dropped, and perhaps more within this minute");
+    }
+}
+
 fn deliver(shared: &Arc<Shared>, due: Vec<Entry>) {
     let Some((queue, _)) = timer_queue(shared) else {
         return;
@@ -124,10 +141,7 @@ fn deliver(shared: &Arc<Shared>, due: Vec<Entry>) {
         match read_one(shared, queue, entry.offset) {
             Ok(Some(record)) => deliver_one(shared, entry, &record),
             Ok(None) => {
-                tracing::warn!(
-                    offset = entry.offset,
-                    "a timer message was deleted before its time, by the bounds of the log"
-                );
+                lost(shared, "it was deleted before its time, by the bounds of the log");
                 shared.timers().finished(entry, true);
             }
             Err(error) => {
@@ -199,7 +213,7 @@ fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8
     let topic = record.property(property::REAL_TOPIC)?;
     let queue_id: i32 = record.property(property::REAL_QID)?.parse().ok()?;
     let Some(queue) = shared.topic(topic).and_then(|topic| topic.queue(queue_id)) else {
-        tracing::warn!(topic, queue_id, "the topic of a timer message is gone, and so is the message");
+        lost(shared, &format!("queue {queue_id} of its topic {topic} is gone"));
         return None;
     };
     if name::is_send_forbidden(topic) {
@@ -225,10 +239,7 @@ fn encode(
     let prepared = record.prepared_transaction_offset();
     let (times, flag) = (record.reconsume_times(), record.sys_flag());
     if let Err(error) = encode_as(record, topic, queue_id, properties, times, flag, prepared, &mut bytes) {
-        tracing::warn!(
-            ?error,
-            "a timer message does not fit a record with what the timer adds, and is dropped"
-        );
+        lost(shared, &format!("it does not fit a record with what the timer adds: {error:?}"));
         return None;
     }
     Some(bytes)

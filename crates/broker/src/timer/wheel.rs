@@ -32,6 +32,8 @@ pub(crate) struct Wheel {
     changes: u64,
     /// After failed deliveries.
     pub(crate) backoff: Backoff,
+    /// Messages that were dropped, for how often that is warned of.
+    pub(crate) losses: Backoff,
 }
 
 /// A message in the timer topic. Cancellations come before the messages of the same time.
@@ -91,6 +93,7 @@ impl Wheel {
             restored: (snapshot.read_to > next_read).then_some(snapshot),
             changes: 0,
             backoff: Backoff::default(),
+            losses: Backoff::default(),
         }
     }
 
