@@ -72,6 +72,8 @@ const SAME: &[(&str, &str)] = &[
     ("autoCreateTopicEnable", "auto_create_topic"),
     ("autoCreateSubscriptionGroup", "auto_create_group"),
     ("defaultTopicQueueNums", "default_topic_queue_nums"),
+    ("enablePropertyFilter", "property_filter"),
+    ("maxMsgsNumBatch", "max_query_messages"),
     ("traceTopicEnable", "trace_topic"),
     ("namesrvAddr", "register"),
     ("messageDelayLevel", "delay_levels"),
