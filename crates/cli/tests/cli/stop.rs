@@ -1,9 +1,9 @@
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::Stdio,
 };
 
-use crate::support::{Serve, command, signal, wait};
+use crate::support::{Serve, command, signal, until, wait};
 
 #[test]
 fn serve_stops_in_order() {
@@ -53,4 +53,32 @@ fn consume_commits_when_it_is_stopped() {
     consumer.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "");
     assert_eq!(serve.consume(&["-t", "T", "-g", "g", "-e"]).ok().stdout, "");
+}
+
+#[test]
+fn send_tells_what_it_has_sent_when_it_is_stopped() {
+    for name in ["INT", "TERM"] {
+        let serve = Serve::memory();
+        let args = ["send", "-n", &serve.address, "-t", "T", "-"];
+        let mut send = command(&args);
+        let send = send.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut send = send.spawn().unwrap();
+        // More may come at any time: the standard input stays open.
+        let mut input = send.stdin.take().unwrap();
+        input.write_all(b"one\ntwo\nthree\n").unwrap();
+        let mut stored = 0;
+        until("all are stored", || {
+            // The topic is there with the first of them.
+            stored += serve.consume(&["-t", "T", "-g", "g", "-e"]).stdout.lines().count();
+            stored == 3
+        });
+        signal(&send, name);
+        assert_eq!(wait(&mut send).code(), Some(1), "SIG{name}");
+        let (mut told, mut said) = (String::new(), String::new());
+        send.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+        send.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(told.contains("3 "), "the report is printed: {told}");
+        assert!(said.contains("stopped by a signal"), "{said}");
+        drop(input);
+    }
 }

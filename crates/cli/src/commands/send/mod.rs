@@ -4,16 +4,17 @@ mod lines;
 mod pipeline;
 mod report;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use rocketwire::{Client, Message, MessageQueue, Producer};
+use tokio::sync::watch;
 
 use crate::{
     args::{self, HeaderEncoding},
     failure::Failure,
     output::Format,
-    runtime,
+    runtime, stop,
 };
 
 /// Send messages: one for each BODY, or one for each line of the standard input
@@ -25,7 +26,8 @@ use crate::{
 /// message whose answer got lost may be stored twice.
 ///
 /// A message that cannot be sent is named with its reason, and the exit code is 1; if the broker stays away, the
-/// rest of the input is not sent. An empty line would be an empty body, which RocketMQ refuses.
+/// rest of the input is not sent. Ctrl-C ends the input: what is on its way is waited for and told, and the exit
+/// code is 1; a second one ends it at once. An empty line would be an empty body, which RocketMQ refuses.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -110,14 +112,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn send(args: &Args, client: &Client) -> Result<(), Failure> {
+    let mut signals = stop::Signals::new()?;
     let producer = client.producer(&args.group).timeout(args.timeout).build().map_err(Failure::new)?;
-    let queues = queues(args, &producer).await?;
+    let queues = tokio::select! {
+        queues = queues(args, &producer) => queues?,
+        () = signals.asked() => return Err(Failure::new("stopped: nothing was sent")),
+    };
     let from_stdin = args.body.iter().any(|body| body == "-");
     let source = lines::Source::new(&args.body, args.count);
     let report = report::Report::new(args.output, from_stdin || args.body.len() as u64 * args.count > 20);
-    pipeline::Pipeline::new(producer, queues, usize::from(args.inflight), args.ordered, report)
-        .run(source, |body| message(args, body))
-        .await
+    let (ask, asked) = watch::channel(false);
+    let pipeline =
+        pipeline::Pipeline::new(producer, queues, usize::from(args.inflight), args.ordered, report);
+    let mut running = pin!(pipeline.run(source, asked, |body| message(args, body)));
+    tokio::select! {
+        ended = &mut running => return ended,
+        // It listens as long as it runs.
+        () = signals.asked() => drop(ask.send(true)),
+    }
+    tokio::select! {
+        ended = running => ended,
+        () = signals.asked() => {
+            Err(Failure::new("stopped at once: what was on its way may be stored or not"))
+        }
+    }
 }
 
 /// What to send to. A topic that does not exist yet gets the queues that its first message will create.

@@ -20,7 +20,10 @@ use std::{
 use bytes::Bytes;
 use rocketwire::{Message, MessageQueue, Producer, SendError, SendResult};
 use rocketwire_protocol::ResponseCode;
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 
 use super::{lines::Source, report::Report};
 use crate::{failure::Failure, output};
@@ -96,10 +99,11 @@ impl Pipeline {
         }
     }
 
-    /// Sends everything and prints the report.
+    /// Sends everything and prints the report; when `stop` becomes true, what is on its way and no more.
     pub(crate) async fn run(
         mut self,
         mut source: Source,
+        mut stop: watch::Receiver<bool>,
         message: impl Fn(Bytes) -> Result<Message, Failure>,
     ) -> Result<(), Failure> {
         let mut line = 0;
@@ -119,6 +123,10 @@ impl Pipeline {
             self.report.flush()?;
             tokio::select! {
                 biased;
+                Ok(_) = stop.wait_for(|is_asked| *is_asked), if more => {
+                    let sentence = "stopped by a signal: the rest of the input was not sent";
+                    (more, broken) = (false, Some(Failure::new(sentence)));
+                }
                 Some(ended) = self.running.join_next() => self.end(joined(ended)?)?,
                 body = source.next(), if may_begin => match body {
                     // What is on its way is waited for, and told, all the same.
