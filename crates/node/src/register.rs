@@ -21,7 +21,9 @@ use rocketwire_protocol::{
     },
     message::record,
 };
-use rocketwire_remoting::{ClientOptions, Connection, RemotingClient, Router};
+use rocketwire_remoting::{
+    ClientOptions, Connection, ConnectionEvent, ConnectionListener, RemotingClient, Router,
+};
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use crate::NodeOptions;
@@ -89,6 +91,7 @@ impl Registrar {
     ) -> Registrar {
         let mut client = ClientOptions::default();
         client.connection.language = LanguageCode::JAVA;
+        client.listener = Some(Arc::new(Lost(changes.clone())));
         let client = RemotingClient::new(client, Router::new());
         let place = |(name_server, changed): (&String, &Arc<Notify>)| {
             Arc::new(Place {
@@ -126,6 +129,19 @@ impl Registrar {
         }
         // Who does not answer in time forgets the broker by itself.
         let _ = tokio::time::timeout(GOOD_BYE, leaving.join_all()).await;
+    }
+}
+
+/// A name server that went away may be back at once, knowing nobody.
+struct Lost(Changes);
+
+impl ConnectionListener for Lost {
+    fn on_event(&self, event: ConnectionEvent) {
+        if let ConnectionEvent::Closed(..) = event {
+            for change in &self.0 {
+                change.notify_one();
+            }
+        }
     }
 }
 

@@ -327,16 +327,16 @@ async fn a_name_server_that_comes_back_learns_of_the_broker_again() {
     node.create_topic("OnB", 1).await.unwrap();
     route_is(&client(addr), "OnB", &[("broker-b", node.addr())]).await;
     first.shutdown(GRACE).await.unwrap();
-    // While it is away, topics change.
+    // While it is away, topics change; when it is back, nothing does.
     node.create_topic("Later", 1).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let second = loop {
         match Node::builder().port(addr.port()).start().await {
             Ok(node) => break node,
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     };
-    node.create_topic("Again", 1).await.unwrap();
-    for topic in ["OnB", "Later", "Again"] {
+    for topic in ["OnB", "Later"] {
         route_is(&client(addr), topic, &[("broker-b", node.addr())]).await;
     }
     node.shutdown(GRACE).await.unwrap();
