@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, net::TcpListener, path::Path, task::Poll, time::Duration};
 
-use rocketwire::{Client, Message, MessageQueue, PullOptions};
+use rocketwire::{Client, ConsumeFrom, FilterExpression, Message, MessageQuery, MessageQueue, PullOptions};
 use rocketwire_node::{Flush, Node, NodeBuilder, NodeError};
 
 /// Longer than anything takes on a machine that works.
@@ -53,6 +53,62 @@ async fn two_nodes_in_one_process_know_nothing_of_each_other() {
     // The other one goes on.
     send(&there, "Both", "still there").await;
     other.shutdown(GRACE).await.unwrap();
+}
+
+/// Sends `m-0` to `m-19` with their number as key and property.
+async fn send_numbered(client: &Client) -> Vec<String> {
+    let producer = client.producer("producers").build().unwrap();
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let message = Message::new("Orders", format!("m-{n}")).with_key(&format!("k-{n}"));
+        let message = message.with_property("n", &n.to_string()).unwrap();
+        ids.push(producer.send(message).await.unwrap().msg_id);
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_consumer_gets_what_satisfies_its_expression() {
+    let node = Node::builder().memory().start().await.unwrap();
+    let client = client(node.addr());
+    send_numbered(&client).await;
+    let consumer = |sql: &str| {
+        let builder = client.push_consumer("readers").subscribe("Orders", FilterExpression::sql(sql));
+        builder.consume_from(ConsumeFrom::First)
+    };
+    let error = consumer("n >").start(async |_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("at byte 3"), "{error}");
+
+    let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |message: std::sync::Arc<rocketwire::MessageExt>| {
+        sender.send(String::from_utf8_lossy(&message.body).into_owned()).unwrap();
+        async {}
+    };
+    let running = consumer("n BETWEEN 5 AND 7 OR n = 19").start(tell).await.unwrap();
+    let mut bodies = Vec::new();
+    while bodies.len() < 4 {
+        bodies.push(tokio::time::timeout(PATIENCE, received.recv()).await.unwrap().unwrap());
+    }
+    bodies.sort();
+    assert_eq!(bodies, ["m-19", "m-5", "m-6", "m-7"]);
+    running.shutdown(GRACE).await;
+    client.close(GRACE).await;
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_is_found_by_its_key_and_by_its_id() {
+    let node = Node::builder().memory().start().await.unwrap();
+    let client = client(node.addr());
+    let ids = send_numbered(&client).await;
+    let found = client.admin().query_message(&MessageQuery::new("Orders", "k-7")).await.unwrap();
+    assert_eq!((found.messages.len(), &found.messages[0].body[..]), (1, &b"m-7"[..]));
+    let message = client.admin().query_message_by_unique_key("Orders", &ids[3]).await.unwrap().unwrap();
+    assert_eq!(&message.body[..], b"m-3");
+    let again = client.admin().view_message("Orders", message.offset_msg_id()).await.unwrap();
+    assert_eq!(again.body, message.body);
+    assert!(client.admin().query_message_by_unique_key("Orders", "no such id").await.unwrap().is_none());
+    node.shutdown(GRACE).await.unwrap();
 }
 
 #[tokio::test]
