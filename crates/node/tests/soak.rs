@@ -29,7 +29,7 @@ impl Held {
         let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
         Held {
             tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
-            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().filter(is_counted).count(),
             resident: pages * 4096,
         }
     }
@@ -51,6 +51,12 @@ impl Held {
     fn has_grown_since(self, before: Held) -> bool {
         self.resident > before.resident + before.resident / 50 + (2 << 20)
     }
+}
+
+/// Not the files of the store, which keeps a bounded number of them open.
+fn is_counted(descriptor: &std::io::Result<std::fs::DirEntry>) -> bool {
+    let target = std::fs::read_link(descriptor.as_ref().unwrap().path());
+    !target.is_ok_and(|target| target.starts_with(std::env::temp_dir()))
 }
 
 async fn start(folder: &Path) -> Node {

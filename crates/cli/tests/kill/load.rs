@@ -18,6 +18,8 @@ use crate::{
 /// Producers, each of so many senders that wait for their own answers.
 const PRODUCERS: u64 = 4;
 const SENDERS: u64 = 4;
+/// Longer than anything takes on a machine that works.
+const PATIENCE: Duration = Duration::from_secs(30);
 const GROUPS: [&str; 2] = ["readers-a", "readers-b"];
 
 #[derive(Debug, Default)]
@@ -63,6 +65,11 @@ pub async fn until_killed(serve: &Serve, book: &mut Book, dies: bool, random: &m
     }
     tasks.spawn_local(operate(client.clone(), Random::new(random.number()), shared.clone()));
     let killing = async {
+        // A kill before there is anything to lose says nothing.
+        let since = Instant::now();
+        while shared.loaded.borrow().acked == 0 && since.elapsed() < PATIENCE && !serve.has_ended() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let wait = Duration::from_millis(if dies { 1500 } else { 20 + random.below(500) });
         let since = Instant::now();
         while since.elapsed() < wait && !serve.has_ended() {
@@ -70,15 +77,15 @@ pub async fn until_killed(serve: &Serve, book: &mut Book, dies: bool, random: &m
         }
         let died_by_itself = serve.has_ended();
         shared.loaded.borrow_mut().died_by_itself = died_by_itself;
-        // Who dies by itself has left sends without an answer, which have failed by now.
-        shared.loaded.borrow_mut().was_sending |= !died_by_itself && shared.in_flight.get() > 0;
+        // Who dies by itself has left sends without an answer, some of which may have failed by now.
+        let mut loaded = shared.loaded.borrow_mut();
+        loaded.was_sending |= loaded.acked > 0 && shared.in_flight.get() > 0;
+        drop(loaded);
         serve.kill();
         shared.is_over.set(true);
     };
     tasks.run_until(killing).await;
-    tokio::time::timeout(Duration::from_secs(30), tasks)
-        .await
-        .expect("every call ends when its node is gone");
+    tokio::time::timeout(PATIENCE, tasks).await.expect("every call ends when its node is gone");
     client.close(Duration::ZERO).await;
     let Ok(shared) = Rc::try_unwrap(shared) else { panic!("all tasks have ended") };
     *book = shared.book.into_inner();

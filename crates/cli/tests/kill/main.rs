@@ -141,7 +141,9 @@ fn what_was_acknowledged_survives_every_kill() {
         std::mem::forget(running);
         println!("{} of {total} rounds: {tally:?}", (begin + life).min(total));
     }
-    assert!(tally.with_sends_in_flight * 100 >= tally.rounds * 90, "kills meet sends: {tally:?}");
+    // Of a few rounds one or two may die at a place that comes before the first message.
+    let share = if total < 100 { 80 } else { 90 };
+    assert!(tally.with_sends_in_flight * 100 >= tally.rounds * share, "kills meet sends: {tally:?}");
     assert!(tally.acked >= total * 200, "there is something to lose: {tally:?}");
     assert!(tally.deleted * 20 < tally.acked, "nearly all that was acknowledged is looked for: {tally:?}");
     if total >= 500 {
