@@ -451,3 +451,40 @@ async fn a_topic_can_be_created_by_asking_where_it_is() {
     assert!(client(node.addr()).queues("Asked").await.is_err(), "no template, no topic");
     node.shutdown(GRACE).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_closes_gives_every_consumer_the_whole_time() {
+    let node = Node::builder().start().await.unwrap();
+    node.create_topic("T", 1).await.unwrap();
+    let here = client(node.addr());
+    let begun = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let mut consumers = Vec::new();
+    for group in ["a", "b", "fine", "y", "z"] {
+        let (begun, is_fine) = (begun.clone(), group == "fine");
+        let handler = move |_| {
+            begun.add_permits(1);
+            async move {
+                // The others never end.
+                let wait = if is_fine { Duration::from_millis(500) } else { PATIENCE * 100 };
+                tokio::time::sleep(wait).await;
+                Ok::<(), std::io::Error>(())
+            }
+        };
+        consumers.push(
+            here.push_consumer(group)
+                .subscribe("T", "*")
+                .consume_from(ConsumeFrom::First)
+                .start(handler)
+                .await
+                .unwrap(),
+        );
+    }
+    let (queue, offset) = send(&here, "T", "x").await;
+    let all = tokio::time::timeout(PATIENCE, begun.acquire_many(5)).await;
+    assert!(all.is_ok(), "{} of 5 got it", begun.available_permits());
+    drop(all);
+    here.close(Duration::from_secs(3)).await;
+    let other = client(node.addr());
+    assert_eq!(other.committed("fine", &queue).await.unwrap(), Some(offset + 1), "it had time to end");
+    node.shutdown(GRACE).await.unwrap();
+}

@@ -20,6 +20,7 @@ use rocketwire_protocol::message::UniqIdGenerator;
 use rocketwire_remoting::RemotingClient;
 use tokio::{
     sync::{Notify, Semaphore},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -123,9 +124,12 @@ impl Client {
     /// Idempotent. Cancel safe: dropped half-way it can be called again.
     pub async fn close(&self, deadline: Duration) {
         let deadline = Instant::now() + deadline;
+        // At the same time: one whose handler is stuck must not use up the time of the others.
+        let mut ending = JoinSet::new();
         for consumer in self.inner.groups.consumers() {
-            consumer.shutdown(deadline).await;
+            ending.spawn(async move { consumer.shutdown(deadline).await });
         }
+        while ending.join_next().await.is_some() {}
         self.inner.unregister_producers(deadline).await;
         self.inner.tasks.close(deadline).await;
         let _ = tokio::time::timeout_at(deadline, self.inner.remoting.shutdown()).await;
