@@ -318,6 +318,9 @@ struct OffsetRow {
 }
 
 #[cfg(test)]
+mod model_test;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -65,7 +65,7 @@ fn boot(world: &mut World, random: &mut Random, tally: &mut Tally) {
         }
         match world.boot() {
             Ok(()) if world.disk.is_on() => return world.disk.clear_fault(),
-            Ok(()) => panic!("a store opens without power"),
+            Ok(()) => panic!("a store opens without power\n{}", world.disk.journal().join("\n")),
             Err(OpenError::Io { .. }) => {
                 tally.nested += 1;
                 tally.add(world.disk.power_cycle());
