@@ -40,3 +40,29 @@ fn sends_and_consumes_are_measured() {
     check(run(&[&["bench", "send", "--inflight", "16"], &args[..]].concat(), b""));
     check(run(&[&["bench", "consume"], &args[..]].concat(), b""));
 }
+
+#[test]
+fn the_time_to_the_consumer_is_measured() {
+    let serve = Serve::memory();
+    let args = ["bench", "latency", "-n", &serve.address, "-t", "Load", "--duration", "600ms", "-o", "json"];
+    // The second run finds the messages of the first one in the topic.
+    for more in [&["--rate", "50"][..], &["--rate", "400", "--body", "16", "--encoding", "binary"]] {
+        let ended = run(&[&args[..], more].concat(), b"");
+        let report = ended.json().remove(0);
+        check(ended);
+        assert_eq!(report["missing"], 0, "{report}");
+        // Each message of the schedule once, whatever the machine does meanwhile.
+        let rate: u64 = more[1].parse().unwrap();
+        assert_eq!(report["requests"], rate * 6 / 10, "{report}");
+    }
+}
+
+#[test]
+fn the_time_to_the_consumer_has_limits() {
+    let serve = Serve::memory();
+    let short = run(&["bench", "latency", "-n", &serve.address, "-t", "Load", "--body", "15"], b"");
+    assert_eq!(short.code, Some(2));
+    assert!(short.stderr.contains("16 bytes are the least"), "{}", short.stderr);
+    let args = ["bench", "latency", "-n", &serve.address, "-t", "Load", "--rate", "100000"];
+    run(&[&args[..], &["--duration", "1h"]].concat(), b"").failed(1, &["--rate", "--duration"]);
+}

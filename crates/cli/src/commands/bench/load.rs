@@ -14,7 +14,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::latency::Latencies;
+use super::histogram::Latencies;
 use crate::{
     failure::Failure,
     output::{Format, Output},
@@ -104,9 +104,18 @@ where
     P: Future<Output = Result<L, Failure>>,
     L: AsyncFnOnce(Window, Arc<Tally>) -> Result<(), Failure>,
 {
+    measure(plan, prepare)?.print(plan.format)
+}
+
+/// Runs a load, see [`run`].
+pub(crate) fn measure<P, L>(plan: &Plan, prepare: impl Fn(usize) -> P + Sync) -> Result<Report, Failure>
+where
+    P: Future<Output = Result<L, Failure>>,
+    L: AsyncFnOnce(Window, Arc<Tally>) -> Result<(), Failure>,
+{
     let (go, started) = watch::channel(None);
     let (ready, readiness) = mpsc::channel();
-    let measured = thread::scope(|scope| {
+    thread::scope(|scope| {
         let running: Vec<_> = (0..plan.threads)
             .map(|number| {
                 let (ready, started, prepare) = (ready.clone(), started.clone(), &prepare);
@@ -133,8 +142,7 @@ where
         window
             .map(|window: Window| Report::new(&tally, window.end - window.start, cpu))
             .ok_or_else(|| Failure::new("the load did not start"))
-    })?;
-    measured.print(plan.format)
+    })
 }
 
 fn one_thread<L>(
@@ -184,8 +192,9 @@ fn cpu_time() -> Option<Duration> {
     None
 }
 
+/// What a load came to.
 #[derive(Serialize)]
-struct Report {
+pub(crate) struct Report {
     /// Requests (or messages) a second.
     rps: f64,
     p50_us: f64,
@@ -197,6 +206,9 @@ struct Report {
     cpu_us: Option<f64>,
     requests: u64,
     seconds: f64,
+    /// Messages that were stored and did not arrive, of loads that look for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_error: Option<String>,
 }
@@ -219,12 +231,17 @@ impl Report {
             cpu_us: each.map(|us| (us * 1000.0).round() / 1000.0),
             requests,
             seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            missing: None,
             first_error: tally.first_error.get().cloned(),
         }
     }
 
-    /// Prints it; a run in which nothing succeeded is a failure.
-    fn print(&self, format: Format) -> Result<(), Failure> {
+    pub(crate) fn with_missing(self, missing: u64) -> Report {
+        Report { missing: Some(missing), ..self }
+    }
+
+    /// Prints it; a run in which something failed or nothing succeeded is a failure.
+    pub(crate) fn print(&self, format: Format) -> Result<(), Failure> {
         let mut out = Output::new();
         match format {
             Format::Json => out.json(self)?,
@@ -238,17 +255,23 @@ impl Report {
                     out.line(format!("{cpu:>12.3}  us of CPU each, on this side"))?;
                 }
                 out.line(format!("{:>12}  failed", self.errors))?;
+                if let Some(missing) = self.missing {
+                    out.line(format!("{missing:>12}  stored, but not consumed"))?;
+                }
             }
         }
         out.flush()?;
-        match &self.first_error {
-            Some(error) => {
+        match (&self.first_error, self.missing) {
+            (Some(error), _) => {
                 Err(Failure::new(format_args!("{} calls failed, the first one so: {error}", self.errors)))
             }
-            None if self.requests == 0 => {
+            (None, Some(missing @ 1..)) => Err(Failure::new(format_args!(
+                "{missing} messages were stored and did not arrive: they are lost, or the consumer is too slow"
+            ))),
+            (None, _) if self.requests == 0 => {
                 Err(Failure::new("not one call ended within the time: use a longer --duration"))
             }
-            None => Ok(()),
+            (None, _) => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! `rocketwire bench`: closed loops with percentiles.
+//! `rocketwire bench`: loads with percentiles.
 
 mod consume;
+mod histogram;
 mod latency;
 mod load;
 mod rpc;
@@ -11,13 +12,14 @@ use clap::Subcommand;
 
 use crate::failure::Failure;
 
-/// Measure: requests, sends and consumes under load
+/// Measure: requests, sends and consumes under load, and how soon messages arrive
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     RpcServer(rpc_server::Args),
     Rpc(rpc::Args),
     Send(send::Args),
     Consume(consume::Args),
+    Latency(latency::Args),
 }
 
 pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
@@ -26,6 +28,7 @@ pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
         Bench::Rpc(args) => rpc::run(&args),
         Bench::Send(args) => send::run(&args),
         Bench::Consume(args) => consume::run(&args),
+        Bench::Latency(args) => latency::run(&args),
     }
 }
 
