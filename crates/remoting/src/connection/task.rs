@@ -4,40 +4,33 @@
 //! handle the requests, write the answers. Then the others have their turn; when nothing happens any more the
 //! task looks for a moment (see `looker`), and sleeps.
 
+mod io;
+mod sleep;
+
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::BytesMut;
 use rocketwire_protocol::{Command, Version, frame};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use super::{
-    Connection, ConnectionEvent,
-    pace::Pace,
-    shared::{CallEnd, Shared},
-};
+use super::{Connection, ConnectionEvent, pace::Pace, shared::Shared};
 use crate::{CloseCause, dispatch::Return, planted::planted, sniff};
 
-/// Bytes of one read, and of the buffer that frames are cut from, at the most.
-const READ: usize = 64 << 10;
-/// The same at first. It doubles each time a read fills it: a thousand busy connections fit into a processor's cache.
+/// Bytes of a read at first. It doubles each time a read fills it: a thousand busy connections fit into a processor's cache.
 const FIRST_READ: usize = 8 << 10;
 /// Bytes of a read that is expected to bring little.
 const FEW: usize = 512;
 /// Reads of one turn: more would starve the other connections.
 const READS: usize = 2;
-/// An output buffer that grew beyond this is given back once it is written.
-const KEEP: usize = 256 << 10;
-/// Deadlines are kept to this tick.
-const TICK: Duration = Duration::from_millis(10);
 /// How long a peer that was answered may take to hang up.
 const LINGER: Duration = Duration::from_secs(1);
 /// When an idle connection gives its buffers back.
@@ -268,53 +261,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             && self.shared.served() < self.shared.options().max_served
     }
 
-    /// Reads once. `None`: nothing is there. `Some(true)`: the buffer was filled, there may be more.
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
-        if self.frugal {
-            return self.read_few(cx);
-        }
-        if self.input.capacity() - self.input.len() < self.window / 4 {
-            let missing = frame::announced_len(&self.input)
-                .map_or(0, |len| (len as usize).saturating_sub(self.input.len()));
-            // Grows by what came, not by what is announced.
-            let known = if planted("buffer sized by announced length") { missing } else { self.input.len() };
-            self.input.reserve(self.window.max(missing.min(known)));
-        }
-        // Once the frames of the last read are gone, the next one goes to the same, warm memory.
-        if self.input.is_empty() && self.input.capacity() < self.window {
-            let _ = self.input.try_reclaim(self.window);
-        }
-        let room = self.input.capacity() - self.input.len();
-        match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Ok(0)) => Err(CloseCause::Peer),
-            Poll::Ready(Ok(n)) => {
-                if n == room {
-                    self.window = (self.window * 2).min(READ);
-                }
-                Ok(Some(n == room))
-            }
-            Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
-        }
-    }
-
-    /// A read of a connection that gave its buffer back: it gets another one for a frame or so, not for a few bytes.
-    fn read_few(&mut self, cx: &mut Context<'_>) -> Result<Option<bool>, CloseCause> {
-        let mut few = [0; FEW];
-        let mut few = ReadBuf::new(&mut few);
-        match Pin::new(&mut self.io).poll_read(cx, &mut few) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Ok(())) if few.filled().is_empty() => Err(CloseCause::Peer),
-            Poll::Ready(Ok(())) => {
-                self.frugal = few.remaining() > 0;
-                self.input.reserve(if self.frugal { few.filled().len() } else { self.window });
-                self.input.extend_from_slice(few.filled());
-                Ok(Some(!self.frugal))
-            }
-            Poll::Ready(Err(error)) => Err(CloseCause::Io(error)),
-        }
-    }
-
     fn handle_frames(&mut self, cx: &mut Context<'_>) -> Result<(), CloseCause> {
         let limits = &self.shared.options().limits;
         let first =
@@ -396,266 +342,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let woke = !self.wakers.is_empty();
         self.wakers.drain(..).for_each(Waker::wake);
         woke
-    }
-
-    /// Writes what waits; whether a byte went out.
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseCause> {
-        let mut wrote = false;
-        self.take_out()?;
-        while self.written < self.out.len() {
-            let left = self.out.get(self.written..).unwrap_or_default();
-            match Pin::new(&mut self.io).poll_write(cx, left) {
-                Poll::Ready(Ok(0)) => return Err(CloseCause::Peer),
-                Poll::Ready(Ok(n)) => {
-                    self.written += n;
-                    wrote = true;
-                }
-                Poll::Ready(Err(error)) => return Err(CloseCause::Io(error)),
-                Poll::Pending => break,
-            }
-        }
-        if wrote {
-            self.flushing = true;
-            self.stalled_since = None;
-            self.after_write();
-        }
-        if self.flushing {
-            match Pin::new(&mut self.io).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.flushing = false,
-                Poll::Ready(Err(error)) => return Err(CloseCause::Io(error)),
-                Poll::Pending => {}
-            }
-        }
-        if self.written < self.out.len() && self.stalled_since.is_none() {
-            self.stalled_since = Some(Instant::now());
-        }
-        Ok(wrote)
-    }
-
-    /// Takes over what callers and responders appended.
-    fn take_out(&mut self) -> Result<(), CloseCause> {
-        let mut state = self.shared.lock();
-        if let Some(cause) = state.closing.take() {
-            return Err(cause);
-        }
-        if !state.out.is_empty() {
-            if self.out.is_empty() {
-                std::mem::swap(&mut self.out, &mut state.out);
-            } else {
-                self.out.extend_from_slice(&state.out);
-                state.out.clear();
-            }
-        }
-        let pending = self.out.len() - self.written;
-        state.writing = pending;
-        // Awake: whoever appends from here on need not wake this task.
-        state.sleeper = None;
-        if state.in_flight.has_undated() {
-            state.in_flight.date(Instant::now().into_std());
-        }
-        self.next_deadline = state.in_flight.next_deadline();
-        if state.has_retired() {
-            return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
-        }
-        if self.shared.has_drained(&state) {
-            self.drained = true;
-            return Err(CloseCause::Shutdown);
-        }
-        drop(state);
-        if pending > self.shared.options().max_pending {
-            let stalled = self.stalled_since.map_or(Duration::ZERO, |since| since.elapsed());
-            return Err(CloseCause::Stalled { pending, stalled });
-        }
-        Ok(())
-    }
-
-    fn after_write(&mut self) {
-        let pending = self.out.len() - self.written;
-        if pending == 0 {
-            self.out.clear();
-            self.written = 0;
-            if self.out.capacity() > KEEP {
-                self.out.shrink_to(KEEP);
-            }
-        } else if self.written > KEEP {
-            self.out.drain(..self.written);
-            self.written = 0;
-        }
-        self.shared.lock().writing = pending;
-        if pending <= self.shared.options().low_water {
-            self.shared.tell_room();
-        }
-    }
-
-    /// Tells the endpoint how much an unfinished frame holds. Only a task that is about to sleep does: one that
-    /// works will have finished it soon, or asked for more.
-    fn account_partial(&mut self) -> Result<(), CloseCause> {
-        let holds = if self.frame_begun.is_some() { self.input.len() } else { 0 };
-        if holds == self.partial {
-            return Ok(());
-        }
-        let all = &self.shared.endpoint.partial;
-        let total = all.fetch_add(holds, Ordering::Relaxed) + holds - self.partial;
-        all.fetch_sub(self.partial, Ordering::Relaxed);
-        let grew = holds > self.partial;
-        self.partial = holds;
-        let limit = self.shared.options().max_partial;
-        if grew && total > limit && !planted("unfinished frames without a budget") {
-            return Err(CloseCause::PartialFrames { limit });
-        }
-        Ok(())
-    }
-
-    /// Registers everything that may wake the task; `Ready` if there is work after all.
-    fn sleep(&mut self, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Turn> {
-        if let Err(cause) = self.account_partial() {
-            return Poll::Ready(Turn::Close(cause));
-        }
-        let now = Instant::now();
-        let next_deadline = {
-            let mut state = self.shared.lock();
-            let more = !state.out.is_empty() && self.written == self.out.len();
-            // A responder wakes who sleeps, and was perhaps the last of them while this task was still awake.
-            let may_read =
-                self.held_back && self.may_read() && !planted("lost wake: reading is not taken up again");
-            let ends = state.closing.is_some() || state.has_retired() || self.shared.has_drained(&state);
-            let last_look = more || may_read || ends;
-            if last_look && !planted("lost wake: no last look before sleeping") {
-                return Poll::Ready(Turn::Worked);
-            }
-            match &mut state.sleeper {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-            // Requests whose frames wait behind a write that is blocked.
-            state.in_flight.date(now.into_std());
-            state.in_flight.next_deadline()
-        };
-        let mut at = self.housekeeping_at(now);
-        if let Some(deadline) = next_deadline {
-            at = at.min(Instant::from_std(deadline).max(now + TICK / 2));
-        }
-        if at < self.alarm_at {
-            alarm.as_mut().reset(at);
-            self.alarm_at = at;
-        }
-        ready!(alarm.as_mut().poll(cx));
-        match self.on_alarm(Instant::now()) {
-            Err(cause) => Poll::Ready(Turn::Close(cause)),
-            Ok(next) => {
-                alarm.as_mut().reset(next);
-                self.alarm_at = next;
-                Poll::Ready(Turn::Worked)
-            }
-        }
-    }
-
-    /// When something besides a call's deadline may be due.
-    fn housekeeping_at(&self, now: Instant) -> Instant {
-        let options = self.shared.options();
-        let mut at = now + Duration::from_secs(86_400);
-        if let Some(idle) = self.idle_limit() {
-            at = at.min(self.last_active + idle);
-        }
-        if let Some(since) = self.stalled_since {
-            at = at.min(since + options.write_stall);
-        }
-        if self.frame_begun.is_some() {
-            at = at.min(now + Duration::from_secs(1));
-        }
-        if self.has_idle_buffers() {
-            at = at.min((self.last_active + SHRINK).max(now + TICK));
-        }
-        at
-    }
-
-    /// Whether there are buffers to give back. Those in use are not: whoever empties them comes by again.
-    fn has_idle_buffers(&self) -> bool {
-        let unused = self.input.len() < FEW && self.out.is_empty();
-        unused && (!self.frugal || self.out.capacity() > 0)
-    }
-
-    /// How long this connection may do nothing.
-    fn idle_limit(&self) -> Option<Duration> {
-        let options = self.shared.options();
-        let first = Some(options.first_byte).filter(|first| self.quiet && !first.is_zero());
-        let idle = Some(options.idle).filter(|idle| !idle.is_zero());
-        first.into_iter().chain(idle).min()
-    }
-
-    /// Does what is due, and says when to come again.
-    fn on_alarm(&mut self, now: Instant) -> Result<Instant, CloseCause> {
-        let options = self.shared.options();
-        self.expire_calls(now);
-        if let Some(since) = self.stalled_since
-            && now - since >= options.write_stall
-            && !planted("a peer that never reads is kept")
-        {
-            return Err(CloseCause::Stalled { pending: self.out.len() - self.written, stalled: now - since });
-        }
-        if let Some(begun) = self.frame_begun {
-            let allowed = options.frame_timeout + Duration::from_secs(self.input.len() as u64 / (64 << 10));
-            if now - begun >= allowed {
-                return Err(CloseCause::SlowFrame(now - begun));
-            }
-        }
-        if let Some(idle) = self.idle_limit()
-            && now - self.last_active >= idle
-        {
-            return Err(CloseCause::Idle(idle));
-        }
-        if now - self.last_active >= SHRINK && self.has_idle_buffers() {
-            self.input = BytesMut::from(&*self.input);
-            self.frugal = true;
-            self.window = FIRST_READ;
-            self.out = Vec::new();
-            let mut state = self.shared.lock();
-            if state.out.is_empty() {
-                state.out = Vec::new();
-            }
-        }
-        let deadline = self.shared.lock().in_flight.next_deadline();
-        let at = self.housekeeping_at(now);
-        Ok(deadline.map_or(at, |deadline| at.min(Instant::from_std(deadline))).max(now + TICK / 2))
-    }
-
-    fn expire_calls(&mut self, now: Instant) {
-        let late = if planted("deadline a second late") { Duration::from_secs(1) } else { Duration::ZERO };
-        let due = if planted("wall clock in a call's deadline") {
-            std::time::Instant::now()
-        } else {
-            (now - late).into_std()
-        };
-        let mut state = self.shared.lock();
-        if state.in_flight.next_deadline().is_none_or(|deadline| deadline > due) {
-            return;
-        }
-        let (expired, wakers) = state.in_flight.expire(due, |deadline| Err(CallEnd::TimedOut(deadline)));
-        drop(state);
-        self.shared.endpoint.counters.timeouts.fetch_add(expired as u64, Ordering::Relaxed);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// One line for what an operator should see.
-    fn log_close(&self, cause: &CloseCause) {
-        let counters = &self.shared.endpoint.counters;
-        let peer = self.shared.remote;
-        match cause {
-            CloseCause::Frame { .. } => {
-                counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
-            }
-            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) | CloseCause::PartialFrames { .. } => {
-                counters.stalled.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {
-                tracing::debug!(%peer, "connection closed: {cause}");
-                return;
-            }
-        }
-        match self.shared.endpoint.complaints.allow() {
-            Some(0) => tracing::warn!(%peer, "connection closed: {cause}"),
-            Some(unsaid) => tracing::warn!(%peer, unsaid, "connection closed: {cause}"),
-            None => tracing::debug!(%peer, "connection closed: {cause}"),
-        }
     }
 }
