@@ -1,12 +1,13 @@
 //! `rocketwire bench latency`.
 
 use std::{
+    hash::{BuildHasher, Hasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -179,9 +180,9 @@ impl Flights {
                 "that would be {counted} messages, {MOST} are the most: use a lower --rate or a shorter --duration"
             )));
         }
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Flights {
-            run: since_1970.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_right(16),
+            // The standard library's hashers are seeded at random.
+            run: RandomState::new().build_hasher().finish(),
             interval: Duration::from_secs(1) / rate,
             warm_up: warm_up as usize,
             states: (0..warm_up + counted).map(|_| AtomicU8::new(0)).collect(),
