@@ -24,7 +24,7 @@ impl Serve {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rocketwire"));
         command.args(["serve", "--port", "0", "--flush", flush, "--data"]).arg(folder);
         // Many small files, and what happens now and then happens often.
-        command.args(["--segment-size", "128KiB", "--max-log-bytes", "4MiB", "--snapshot-interval", "100ms"]);
+        command.args(["--segment-size", "128KiB", "--max-log-bytes", "8MiB", "--snapshot-interval", "100ms"]);
         command.env_remove("RUST_LOG").env_remove("NAMESRV_ADDR");
         command.env("ROCKETWIRE_CRASH_AT", crash_at.unwrap_or_default());
         let mut child =
