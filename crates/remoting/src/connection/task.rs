@@ -233,11 +233,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
                 }
             }
         }
-        if self.handled > 0 {
-            self.shared.endpoint.router.turn_ended();
-        }
         // Callers that were just answered ask again at once, mostly: their frames and ours make one write.
-        let woke = self.end_calls();
+        let woke = self.end_turn();
         if !woke {
             worked |= self.write(cx)?;
         }
@@ -247,12 +244,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
     /// Answers that came before the end are answers, those as well that nobody has read yet when a write fails.
     fn take_last_answers(&mut self, cause: &CloseCause, cx: &mut Context<'_>) {
         self.ended = true;
-        if matches!(cause, CloseCause::Io(_)) {
+        let is_whole = self.handle_rest(cx).is_ok();
+        if is_whole && matches!(cause, CloseCause::Io(_)) {
             while let Ok(Some(_)) = self.read(cx)
-                && self.handle_frames(cx).is_ok()
+                && self.handle_rest(cx).is_ok()
             {}
         }
-        self.end_calls();
+        self.end_turn();
+    }
+
+    /// All frames that are there: no turn follows that could go on with them.
+    fn handle_rest(&mut self, cx: &mut Context<'_>) -> Result<(), CloseCause> {
+        loop {
+            (self.frames, self.unread) = (0, false);
+            self.handle_frames(cx)?;
+            if !self.unread {
+                return Ok(());
+            }
+        }
     }
 
     /// Below the watermark, and not too much in work.
@@ -317,11 +326,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
     }
 
-    /// Hands the answers to their callers; whether one was woken.
-    fn end_calls(&mut self) -> bool {
+    /// Counts the requests, has done what was put off for them, and hands the answers to their callers; whether one
+    /// was woken. Comes once for all that was handled, however the turn ends.
+    fn end_turn(&mut self) -> bool {
         if self.handled > 0 {
             let handled = std::mem::take(&mut self.handled);
             self.shared.endpoint.counters.requests.fetch_add(handled, Ordering::Relaxed);
+            self.shared.endpoint.router.turn_ended();
         }
         if self.answers.is_empty() {
             return false;

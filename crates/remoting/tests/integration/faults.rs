@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -111,23 +111,47 @@ async fn an_answer_that_came_before_the_end_is_an_answer() {
     let dead = Arc::new(AtomicBool::new(false));
     let nowhere = "127.0.0.1:1".parse().unwrap();
     let connection = client.adopt("pipe", HalfDead(ours, dead.clone()), nowhere, nowhere);
-    let call = tokio::spawn(connection.invoke(echo("x"), LONG));
+    // More than one turn handles.
+    const CALLS: usize = 200;
+    let calls: Vec<_> = (0..CALLS).map(|_| tokio::spawn(connection.invoke(echo("x"), LONG))).collect();
     let mut theirs = tokio::io::BufStream::new(theirs);
     let mut input = bytes::BytesMut::new();
-    let request = loop {
-        assert_ne!(within(theirs.read_buf(&mut input)).await.unwrap(), 0);
-        if let Some(request) = frame::decode(&mut input, &Default::default()).unwrap() {
-            break request;
-        }
-    };
     let mut out = Vec::new();
-    frame::encode(&response_to(&request).with_body("just in time"), Encoding::Json, &mut out).unwrap();
+    for _ in 0..CALLS {
+        let request = loop {
+            if let Some(request) = frame::decode(&mut input, &Default::default()).unwrap() {
+                break request;
+            }
+            assert_ne!(within(theirs.read_buf(&mut input)).await.unwrap(), 0);
+        };
+        frame::encode(&response_to(&request).with_body("just in time"), Encoding::Json, &mut out).unwrap();
+    }
     theirs.write_all(&out).await.unwrap();
     theirs.flush().await.unwrap();
     dead.store(true, SeqCst);
     let lost = connection.invoke(echo("lost"), LONG);
     assert!(matches!(within(lost).await, Err(RpcError::Closed { .. })));
-    assert_eq!(within(call).await.unwrap().unwrap().body, "just in time");
+    for call in calls {
+        assert_eq!(within(call).await.unwrap().unwrap().body, "just in time");
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_off_until_a_turn_ends_is_done_however_it_ends() {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let told = turns.clone();
+    let count = move || {
+        told.fetch_add(1, SeqCst);
+    };
+    let server = serve(echo_router().after_turn(Arc::new(count))).await;
+    let mut out = Vec::new();
+    frame::encode(&echo("x").oneway(), Encoding::Json, &mut out).unwrap();
+    out.extend_from_slice(b"GET / HTTP/1.1");
+    let mut peer = Peer::dial(&server).await;
+    peer.write(&out).await;
+    assert!(peer.is_closed().await, "those bytes are no frame");
+    until(|| server.connections().is_empty()).await;
+    assert_eq!(turns.load(SeqCst), 1);
 }
 
 #[tokio::test]
