@@ -5,9 +5,6 @@
 #[cfg(all(feature = "planted", not(debug_assertions)))]
 compile_error!("feature `planted` is for tests: it puts bugs into the codec");
 
-#[cfg(all(feature = "planted", not(debug_assertions)))]
-compile_error!("feature `planted` is for tests: it puts bugs into the codec");
-
 /// Whether the bug of this name is in. Without the feature: never, at no cost.
 pub(crate) fn planted(name: &str) -> bool {
     cfg!(feature = "planted") && std::env::var_os("ROCKETWIRE_PLANTED").is_some_and(|chosen| chosen == name)
