@@ -48,10 +48,10 @@ impl Storage for ReadOnlyStorage {
     /// Shared with others that only look.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
         match fs::File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(SharedLock(None))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(SharedLock { _file: None })),
             Err(error) => Err(error),
             Ok(file) => match file.try_lock_shared() {
-                Ok(()) => Ok(Box::new(SharedLock(Some(file)))),
+                Ok(()) => Ok(Box::new(SharedLock { _file: Some(file) })),
                 Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
                 Err(TryLockError::Error(error)) => Err(error),
             },
@@ -86,7 +86,9 @@ impl StorageFile for ReadOnlyFile {
 
 /// Dropping the file gives the lock back.
 #[derive(Debug)]
-struct SharedLock(#[allow(dead_code)] Option<File>); // held, never read
+struct SharedLock {
+    _file: Option<File>,
+}
 
 impl StorageLock for SharedLock {}
 
