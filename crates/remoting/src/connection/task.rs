@@ -354,4 +354,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         self.wakers.drain(..).for_each(Waker::wake);
         woke
     }
+
+    /// One line for what an operator should see.
+    fn log_close(&self, cause: &CloseCause) {
+        let counters = &self.shared.endpoint.counters;
+        let peer = self.shared.remote;
+        match cause {
+            CloseCause::Frame { .. } => {
+                counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) | CloseCause::PartialFrames { .. } => {
+                counters.stalled.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {
+                tracing::debug!(%peer, "connection closed: {cause}");
+                return;
+            }
+        }
+        match self.shared.endpoint.complaints.allow() {
+            Some(0) => tracing::warn!(%peer, "connection closed: {cause}"),
+            Some(unsaid) => tracing::warn!(%peer, unsaid, "connection closed: {cause}"),
+            None => tracing::debug!(%peer, "connection closed: {cause}"),
+        }
+    }
 }

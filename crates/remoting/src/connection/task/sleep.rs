@@ -169,27 +169,4 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         self.shared.endpoint.counters.timeouts.fetch_add(expired as u64, Ordering::Relaxed);
         wakers.into_iter().for_each(Waker::wake);
     }
-
-    /// One line for what an operator should see.
-    pub(super) fn log_close(&self, cause: &CloseCause) {
-        let counters = &self.shared.endpoint.counters;
-        let peer = self.shared.remote;
-        match cause {
-            CloseCause::Frame { .. } => {
-                counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
-            }
-            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) | CloseCause::PartialFrames { .. } => {
-                counters.stalled.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {
-                tracing::debug!(%peer, "connection closed: {cause}");
-                return;
-            }
-        }
-        match self.shared.endpoint.complaints.allow() {
-            Some(0) => tracing::warn!(%peer, "connection closed: {cause}"),
-            Some(unsaid) => tracing::warn!(%peer, unsaid, "connection closed: {cause}"),
-            None => tracing::debug!(%peer, "connection closed: {cause}"),
-        }
-    }
 }
