@@ -77,8 +77,9 @@ impl<C: Completion> Handle<C> {
     /// Begins to write behind what was recovered.
     pub(crate) fn start(log: Log, last_timestamp: i64) -> Result<Self, OpenError> {
         let mut pending = Pending::new(log.progress.written(), last_timestamp);
-        for (name, (_, queue)) in log.registry().names().iter().zip(log.index().iter()) {
-            pending.add_queue(name.clone(), queue.next());
+        for (id, name) in log.registry().iter() {
+            let next = log.index().get(id).map_or(0, |queue| queue.next());
+            pending.add_queue(id, name.clone(), next);
         }
         let drive = log.options.drive;
         let shared = Arc::new(Shared {

@@ -94,6 +94,9 @@ pub enum AppendError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// There is no such queue: its topic was deleted. Nothing was stored.
+    #[error("the queue is gone: its topic was deleted")]
+    UnknownQueue,
     /// The bytes are not whole stored records of that queue. Nothing was stored.
     #[error("not stored records of this queue: {reason}")]
     Malformed {

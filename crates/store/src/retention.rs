@@ -2,7 +2,7 @@ use std::io;
 
 use crate::error::{DeleteError, TableError};
 use crate::log::{ClosedSegment, Failure, Log, lock};
-use crate::origin::{Origin, QueueOrigin};
+use crate::origin::{Origin, OriginTable, QueueOrigin};
 use crate::planted::{crash_point, planted};
 
 /// What [`Store::retain`](crate::Store::retain) deleted.
@@ -80,13 +80,24 @@ impl Log {
         Ok(())
     }
 
+    /// Notes durably that the records of a topic below this place of the log do not count.
+    pub(crate) fn note_deletion(
+        &self,
+        table: &mut OriginTable,
+        topic: &str,
+        below: u64,
+    ) -> Result<(), DeleteError> {
+        let mut origin = table.origin.clone();
+        origin.deleted.insert(topic.to_owned(), below);
+        origin.queues.retain(|queue| queue.topic != topic);
+        self.save_origin(table, origin)?;
+        crash_point("deletion.noted");
+        Ok(())
+    }
+
     /// A failed save leaves unknown which origin the next start finds. Appends that fit the one may not fit the
     /// other, so there must be none.
-    pub(crate) fn save_origin(
-        &self,
-        table: &mut crate::origin::OriginTable,
-        origin: Origin,
-    ) -> Result<(), TableError> {
+    pub(crate) fn save_origin(&self, table: &mut OriginTable, origin: Origin) -> Result<(), TableError> {
         table.save(origin).inspect_err(|error| {
             self.fail(Failure { text: error.to_string().into() });
         })

@@ -11,7 +11,6 @@ use crate::error::{AppendError, DeleteError, OpenError, ReadError, TableError};
 use crate::keys::{KeyOutcome, KeyQuery};
 use crate::log::{Log, lock};
 use crate::options::StoreOptions;
-use crate::planted::crash_point;
 use crate::queue::{Bounds, QueueId, QueueName};
 use crate::read::{BoundaryType, ReadLimits, ReadOutcome};
 use crate::recovery::{self, RecoveryReport};
@@ -91,24 +90,24 @@ impl<C: Completion> Store<C> {
             return id;
         }
         let (id, name) = registry.add(topic, queue_id);
-        lock(&self.shared().pending).add_queue(name, 0);
-        self.log().index_mut().add_queue(0);
+        lock(&self.shared().pending).add_queue(id, name, 0);
+        self.log().index_mut().add_queue(id, 0);
         id
     }
 
-    /// The id of this queue, if it was ever asked for or has records.
+    /// The id of this queue, if it was asked for or has records, and its topic was not deleted since.
     pub fn find_queue(&self, topic: &str, queue_id: u32) -> Option<QueueId> {
         self.log().registry().find(topic, queue_id)
     }
 
-    /// What a queue is called; `None` for an id of another store.
+    /// What a queue is called; `None` for one whose topic was deleted.
     pub fn queue_name(&self, queue: QueueId) -> Option<QueueName> {
         self.log().queue_name(queue)
     }
 
-    /// All queues that are known, in the order of their ids.
+    /// All queues that are known, in no order.
     pub fn queues(&self) -> Vec<QueueName> {
-        self.log().registry().names().iter().map(|name| QueueName::clone(name)).collect()
+        self.log().registry().iter().map(|(_, name)| QueueName::clone(name)).collect()
     }
 
     /// Stores records. Copies them, assigns their offsets and returns; `completion` is told the end: by this thread
@@ -271,34 +270,35 @@ impl<C: Completion> Store<C> {
         Bounds { min: log.segments.start().cast_signed(), max: log.progress.written().cast_signed() }
     }
 
-    /// Deletes all records of a topic: its queues are empty and begin at 0 again. Durable when it returns. Appends
-    /// to the topic are refused meanwhile. Blocks on the disk.
+    /// Deletes all records of a topic, and forgets its queues: their ids lead to nothing any more, and those of its next
+    /// life begin at 0. Durable when it returns; a crash before that leaves all of the topic or nothing. Appends to
+    /// it are refused meanwhile. Blocks on the disk.
     pub fn delete_topic(&self, topic: &str) -> Result<(), DeleteError> {
         let log = self.log();
         let _one = lock(&log.deleting);
-        let below = {
+        let (below, has_records) = {
+            let registry = log.registry();
             let mut pending = lock(&self.shared().pending);
             if let Some(refusal) = pending.refusal() {
                 return Err(refusal.clone().into());
             }
-            pending.delete(topic)
+            (pending.delete(topic), pending.has_records(registry.queues_of(topic)))
         };
         // The note says that the log reaches this place; so it must.
-        self.flush()?;
-        let mut table = lock(&log.origin);
-        let mut origin = table.origin.clone();
-        origin.deleted.insert(topic.to_owned(), below);
-        origin.queues.retain(|queue| queue.topic != topic);
-        log.save_origin(&mut table, origin)?;
-        crash_point("deletion.noted");
-        let queues: Vec<QueueId> = log.registry().queues_of(topic).collect();
+        let flushed = if has_records { self.flush() } else { Ok(()) };
+        // Held until the queues are gone: what retention notes meanwhile would bring them back.
+        let mut origin = lock(&log.origin);
+        let noted = match flushed {
+            Ok(()) if has_records => log.note_deletion(&mut origin, topic, below),
+            flushed => flushed.map_err(DeleteError::from),
+        };
+        let mut registry = log.registry_mut();
         let mut pending = lock(&self.shared().pending);
+        let gone = if noted.is_ok() { registry.remove_topic(topic) } else { Vec::new() };
         let mut index = log.index_mut();
-        for queue in queues {
-            index.reset(queue, below);
-        }
-        pending.deleted(topic);
-        Ok(())
+        gone.iter().for_each(|queue| index.remove_queue(*queue));
+        pending.deleted(&gone);
+        noted
     }
 
     /// Deletes what is older than the retention, or more than the log may hold. `now_ms` is the wall clock. To be

@@ -10,7 +10,7 @@ use crate::error::AppendError;
 use crate::log::frame;
 use crate::options::StoreOptions;
 use crate::planted::planted;
-use crate::queue::{Entry, QueueId, QueueName};
+use crate::queue::{ByQueue, Entry, QueueId, QueueName};
 use crate::record::Record;
 
 /// Memory is taken for the log in pieces of this size. Written pieces go to the tail cache as they are.
@@ -137,7 +137,7 @@ struct Counter {
 #[derive(Debug)]
 pub(crate) struct Pending<C> {
     group: Group<C>,
-    counters: Vec<Counter>,
+    counters: ByQueue<Counter>,
     /// The topic that is being deleted. Not a mark on its counters: a queue may be made known meanwhile.
     deleting: Option<String>,
     /// Set for good: poisoned or closed.
@@ -148,12 +148,12 @@ impl<C: Completion> Pending<C> {
     /// Goes on at `start` of the log.
     pub(crate) fn new(start: u64, last_timestamp: i64) -> Self {
         let group = Group { start, last_timestamp, ..Group::default() };
-        Self { group, counters: Vec::new(), deleting: None, refusal: None }
+        Self { group, counters: ByQueue::default(), deleting: None, refusal: None }
     }
 
-    /// Makes the next queue known; its id is the number of those before it.
-    pub(crate) fn add_queue(&mut self, name: Arc<QueueName>, next: i64) {
-        self.counters.push(Counter { name, next });
+    /// Makes a queue known.
+    pub(crate) fn add_queue(&mut self, queue: QueueId, name: Arc<QueueName>, next: i64) {
+        self.counters.insert(queue, Counter { name, next });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -197,8 +197,8 @@ impl<C: Completion> Pending<C> {
         let frame_start = self.admit(append, metas, options)?;
         let (wall_ms, monotonic) = now;
         let group = &mut self.group;
-        let Some(counter) = self.counters.get_mut(append.queue.index()) else {
-            return Err(AppendError::Malformed { reason: "the queue is not known" });
+        let Some(counter) = self.counters.get_mut(append.queue) else {
+            return Err(AppendError::UnknownQueue);
         };
         let timestamp = group.last_timestamp.max(wall_ms);
         let mut at = group.bytes.len();
@@ -243,7 +243,7 @@ impl<C: Completion> Pending<C> {
     pub(crate) fn rewind(&mut self, group: &Group<C>) {
         self.group.start = group.start;
         for new in group.entries.iter().rev() {
-            if let Some(counter) = self.counters.get_mut(new.queue.index()) {
+            if let Some(counter) = self.counters.get_mut(new.queue) {
                 counter.next = new.queue_offset;
             }
         }
@@ -277,12 +277,17 @@ impl<C: Completion> Pending<C> {
         self.end()
     }
 
-    /// The topic's queues begin at 0 again.
-    pub(crate) fn deleted(&mut self, topic: &str) {
+    /// Whether one of these queues has ever had a record.
+    pub(crate) fn has_records(&self, mut queues: impl Iterator<Item = QueueId>) -> bool {
+        queues.any(|queue| self.counters.get(queue).is_some_and(|counter| counter.next > 0))
+    }
+
+    /// The topic is deleted, and with it these queues.
+    pub(crate) fn deleted(&mut self, queues: &[QueueId]) {
         self.deleting = None;
-        self.counters.iter_mut().filter(|counter| &*counter.name.topic == topic).for_each(|counter| {
-            counter.next = 0;
-        });
+        for queue in queues {
+            self.counters.remove(*queue);
+        }
     }
 
     /// Checks everything that can refuse an append, and makes room; where its frame begins.
@@ -295,8 +300,8 @@ impl<C: Completion> Pending<C> {
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());
         }
-        let Some(counter) = self.counters.get(append.queue.index()) else {
-            return Err(AppendError::Malformed { reason: "the queue is not known" });
+        let Some(counter) = self.counters.get(append.queue) else {
+            return Err(AppendError::UnknownQueue);
         };
         if self.deleting.as_deref() == Some(&*counter.name.topic) {
             return Err(AppendError::Deleting { topic: counter.name.topic.clone() });

@@ -234,9 +234,7 @@ impl<C: Completion> Writer<C> {
         let mut index = self.log.index_mut();
         for new in self.group.entries.drain(..) {
             let Some(of_queue) = index.get_mut(new.queue) else { continue };
-            if !of_queue.push(new.entry) {
-                continue;
-            }
+            of_queue.push(new.entry);
             debug_assert_eq!(of_queue.next(), new.queue_offset + 1, "offsets of a queue are dense");
             self.arrivals.push(Arrival::from(&new));
         }

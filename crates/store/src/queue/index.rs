@@ -1,12 +1,12 @@
 use std::collections::VecDeque;
 
-use super::{Bounds, Entry, QueueId};
+use super::{Bounds, ByQueue, Entry, QueueId};
 
 /// Where the records of all queues are: those of closed segments by a note where to look in the index file, the
 /// younger ones themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    queues: Vec<QueueIndex>,
+    queues: ByQueue<QueueIndex>,
 }
 
 /// One queue.
@@ -18,8 +18,6 @@ pub(crate) struct QueueIndex {
     /// Offset of the first of `recent`, or of the next record when there is none.
     recent_first: i64,
     recent: VecDeque<Entry>,
-    /// Records below this place of the log were deleted with their topic.
-    deleted_below: u64,
 }
 
 /// Consecutive entries of a queue in one index file.
@@ -58,13 +56,9 @@ impl QueueIndex {
         self.recent_first + self.recent.len() as i64
     }
 
-    /// Adds the next entry; false for one that was deleted while it was on its way.
-    pub(crate) fn push(&mut self, entry: Entry) -> bool {
-        let is_alive = entry.physical >= self.deleted_below;
-        if is_alive {
-            self.recent.push_back(entry);
-        }
-        is_alive
+    /// Adds the next entry.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.recent.push_back(entry);
     }
 
     pub(crate) fn find(&self, offset: i64) -> Source<'_> {
@@ -98,21 +92,26 @@ impl QueueIndex {
 }
 
 impl Index {
-    /// Makes the next queue known; it begins at `first`.
-    pub(crate) fn add_queue(&mut self, first: i64) {
-        self.queues.push(QueueIndex { min: first, recent_first: first, ..QueueIndex::default() });
+    /// Makes a queue known; it begins at `first`.
+    pub(crate) fn add_queue(&mut self, queue: QueueId, first: i64) {
+        self.queues.insert(queue, QueueIndex { min: first, recent_first: first, ..QueueIndex::default() });
+    }
+
+    /// Forgets a queue: its topic was deleted.
+    pub(crate) fn remove_queue(&mut self, queue: QueueId) {
+        self.queues.remove(queue);
     }
 
     pub(crate) fn get(&self, queue: QueueId) -> Option<&QueueIndex> {
-        self.queues.get(queue.index())
+        self.queues.get(queue)
     }
 
     pub(crate) fn get_mut(&mut self, queue: QueueId) -> Option<&mut QueueIndex> {
-        self.queues.get_mut(queue.index())
+        self.queues.get_mut(queue)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (QueueId, &QueueIndex)> {
-        self.queues.iter().enumerate().map(|(index, queue)| (QueueId::at(index), queue))
+        self.queues.iter()
     }
 
     /// Copies of the entries that are not sealed and lie below `end`: those of the oldest segment that is not.
@@ -168,13 +167,6 @@ impl Index {
         }
     }
 
-    /// The queue was deleted at this place of the log: it begins at 0 again, empty.
-    pub(crate) fn reset(&mut self, id: QueueId, deleted_below: u64) {
-        if let Some(queue) = self.get_mut(id) {
-            *queue = QueueIndex { deleted_below, ..QueueIndex::default() };
-        }
-    }
-
     /// The next offset of each queue when the log ended at `start`, which is the start of a segment.
     pub(crate) fn next_at(&self, start: u64) -> Vec<(QueueId, i64)> {
         self.iter().map(|(id, queue)| (id, queue.next_at(start))).collect()
@@ -182,7 +174,7 @@ impl Index {
 
     /// The log begins at `start` now.
     pub(crate) fn drop_below(&mut self, start: u64) {
-        for queue in &mut self.queues {
+        for queue in self.queues.values_mut() {
             queue.min = queue.next_at(start);
             queue.sealed.retain(|range| range.segment >= start);
             let gone = queue.recent_below(start).count();
@@ -206,11 +198,13 @@ mod tests {
         Entry { physical, size: 10, frame_distance: 24, tags_code: 0 }
     }
 
+    const QUEUE: QueueId = QueueId { place: 0, life: 0 };
+
     fn index_with(entries: &[u64]) -> Index {
         let mut index = Index::default();
-        index.add_queue(0);
+        index.add_queue(QUEUE, 0);
         for physical in entries {
-            index.get_mut(QueueId::at(0)).unwrap().push(entry(*physical));
+            index.get_mut(QUEUE).unwrap().push(entry(*physical));
         }
         index
     }
@@ -222,7 +216,7 @@ mod tests {
     #[test]
     fn sealing_moves_entries_and_keeps_their_offsets() {
         let mut index = index_with(&[24, 50, 124, 150]);
-        let queue = QueueId::at(0);
+        let queue = QUEUE;
         let unsealed = index.unsealed_below(100);
         assert_eq!(unsealed, vec![(queue, 0, vec![entry(24), entry(50)])]);
         assert!(index.seal(&[(queue, range(0, 2, 0), entry(24))]));
@@ -236,19 +230,21 @@ mod tests {
     #[test]
     fn sealing_notices_that_the_topic_was_deleted_meanwhile() {
         let mut index = index_with(&[24, 50]);
-        let queue = QueueId::at(0);
-        index.reset(queue, 60);
-        assert!(!index.get_mut(queue).unwrap().push(entry(59)));
-        assert!(index.get_mut(queue).unwrap().push(entry(70)));
-        assert!(index.get_mut(queue).unwrap().push(entry(90)));
-        assert!(!index.seal(&[(queue, range(0, 2, 0), entry(24))]));
-        assert_eq!(index.get(queue).unwrap().bounds(), Bounds { min: 0, max: 2 });
+        index.remove_queue(QUEUE);
+        let next = QUEUE.next_life().unwrap();
+        index.add_queue(next, 0);
+        for physical in [70, 90] {
+            index.get_mut(next).unwrap().push(entry(physical));
+        }
+        assert!(index.get_mut(QUEUE).is_none());
+        assert!(!index.seal(&[(QUEUE, range(0, 2, 0), entry(24))]));
+        assert_eq!(index.get(next).unwrap().bounds(), Bounds { min: 0, max: 2 });
     }
 
     #[test]
     fn dropping_old_segments_moves_min_and_never_max() {
         let mut index = index_with(&[24, 50, 124]);
-        let queue = QueueId::at(0);
+        let queue = QUEUE;
         assert!(index.seal(&[(queue, range(0, 2, 0), entry(24))]));
         assert_eq!(index.next_at(100), vec![(queue, 2)]);
         index.drop_below(100);
@@ -262,7 +258,7 @@ mod tests {
     #[test]
     fn a_section_that_does_not_follow_is_not_adopted() {
         let mut index = index_with(&[]);
-        let queue = QueueId::at(0);
+        let queue = QUEUE;
         assert!(index.adopt(queue, range(0, 2, 0)));
         assert!(!index.adopt(queue, range(3, 2, 100)));
         assert!(index.adopt(queue, range(2, 1, 100)));

@@ -1,27 +1,30 @@
 //! Queues: their names, and where their records are in the log.
 
+mod by_queue;
 mod file;
 mod index;
 mod registry;
 
 use std::sync::Arc;
 
+pub(crate) use by_queue::ByQueue;
 pub(crate) use file::{IndexFile, Section, SegmentIndex};
 pub(crate) use index::{Index, SealedRange, Source};
 pub(crate) use registry::Registry;
 
-/// A queue of this store, for as long as it is open.
+/// A queue of this store, until its topic is deleted or the store is closed. It never comes to mean another queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueueId(u32);
+pub struct QueueId {
+    /// Where what is known of it is kept.
+    place: u32,
+    /// How many queues had that place before.
+    life: u32,
+}
 
 impl QueueId {
-    pub(crate) fn at(index: usize) -> Self {
-        Self(u32::try_from(index).unwrap_or(u32::MAX))
-    }
-
-    /// A small number, dense from 0 on: fit to index a vector of the caller's own.
-    pub fn index(self) -> usize {
-        self.0 as usize
+    /// The id of the queue that has this one's place next; none when there were too many.
+    fn next_life(self) -> Option<Self> {
+        Some(Self { life: self.life.checked_add(1)?, ..self })
     }
 }
 

@@ -189,8 +189,9 @@ impl<'a> Recovery<'a> {
         match self.registry.find(topic, queue_id) {
             Some(id) => id,
             None => {
-                self.index.add_queue(first);
-                self.registry.add(topic, queue_id).0
+                let (id, _) = self.registry.add(topic, queue_id);
+                self.index.add_queue(id, first);
+                id
             }
         }
     }
@@ -242,7 +243,7 @@ impl<'a> Recovery<'a> {
         }
         self.report.bytes = self.end - self.origin.start;
         self.report.segments = self.closed.len() + 1;
-        self.report.queues = self.registry.names().len();
+        self.report.queues = self.registry.iter().count();
         self.report.repaired.clone_from(&self.origin.repaired);
         Ok((active, self.end))
     }

@@ -3,6 +3,7 @@
 
 mod append;
 mod damage;
+mod deletion;
 mod forged;
 mod held;
 mod import;

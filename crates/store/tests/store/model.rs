@@ -6,17 +6,36 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rocketwire_store::{Drive, Flush, MemoryStorage, ReadLimits, ReadStatus, StoreOptions, Wait};
+use rocketwire_store::{
+    AppendError, Drive, Flush, MemoryStorage, QueueId, ReadLimits, ReadStatus, StoreOptions, Wait,
+};
 use rocketwire_testkit::{ManualClock, rounds};
 
 use crate::support::{Log, Message, open, text};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Append { queue: u32, sizes: Vec<usize>, tag: bool },
-    Read { queue: u32, offset: i64, messages: usize, bytes: usize, scan: usize, tagged: bool },
+    Append {
+        queue: u32,
+        sizes: Vec<usize>,
+        tag: bool,
+    },
+    Read {
+        queue: u32,
+        offset: i64,
+        messages: usize,
+        bytes: usize,
+        scan: usize,
+        tagged: bool,
+    },
     Delete,
-    Reopen { close: bool },
+    /// With the id of a queue whose topic was deleted.
+    Stale {
+        which: usize,
+    },
+    Reopen {
+        close: bool,
+    },
 }
 
 impl Step {
@@ -25,6 +44,7 @@ impl Step {
             Step::Append { .. } => "append",
             Step::Read { .. } => "read",
             Step::Delete => "delete",
+            Step::Stale { .. } => "use a stale id",
             Step::Reopen { close: true } => "close and open",
             Step::Reopen { close: false } => "kill and open",
         }
@@ -51,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => append,
         8 => read,
         1 => Just(Step::Delete),
+        1 => (0..20_usize).prop_map(|which| Step::Stale { which }),
         1 => any::<bool>().prop_map(|close| Step::Reopen { close }),
     ];
     prop::collection::vec(step, 40..61)
@@ -64,6 +85,8 @@ struct Pair {
     options: StoreOptions,
     log: Log,
     model: Model,
+    /// Queues that were deleted since the start.
+    gone: Vec<QueueId>,
     counter: usize,
 }
 
@@ -78,7 +101,7 @@ impl Pair {
         options.flush = flush;
         let storage = Arc::new(MemoryStorage::new());
         let log = start(&storage, &options);
-        Self { storage, options, log, model: Model::new(), counter: 0 }
+        Self { storage, options, log, model: Model::new(), gone: Vec::new(), counter: 0 }
     }
 
     fn step(&mut self, step: Step) {
@@ -89,9 +112,11 @@ impl Pair {
                 self.read(queue, offset, limits, tagged);
             }
             Step::Delete => {
+                self.gone.extend((0..3).filter_map(|queue| self.log.find_queue("t", queue)));
                 self.log.delete_topic("t").unwrap();
                 self.model.clear();
             }
+            Step::Stale { which } => self.stale(which),
             Step::Reopen { close } => {
                 if close {
                     self.log.close().unwrap();
@@ -99,8 +124,21 @@ impl Pair {
                     // A process that dies lets go of its lock and writes nothing more.
                     self.storage = Arc::new(self.storage.snapshot());
                 }
+                self.gone.clear();
                 self.log = start(&self.storage, &self.options);
             }
+        }
+    }
+
+    fn stale(&self, which: usize) {
+        let Some(queue) = self.gone.iter().cycle().nth(which).copied() else { return };
+        let limits = ReadLimits { max_messages: 1, max_bytes: 100, max_scan: 1 };
+        let found = self.log.read(queue, 0, limits, &mut |_| true).unwrap();
+        assert_eq!((found.status, found.max_offset), (ReadStatus::NoMatchedLogicQueue, 0));
+        for queue_id in 0..3 {
+            let record = Message::new("t", queue_id, "too late").record();
+            let answer = self.log.send_raw(queue, &record, Wait::Flush).try_recv();
+            assert_eq!(answer.unwrap(), Err(AppendError::UnknownQueue));
         }
     }
 
@@ -202,7 +240,7 @@ fn a_store_does_what_a_vector_for_each_queue_does() {
     if count("sequences") >= 100 {
         assert!(steps >= 40 * count("sequences"), "sequences are long: {histogram:?}");
         assert!(
-            histogram.len() == 6 && histogram.values().all(|count| *count > 50),
+            histogram.len() == 7 && histogram.values().all(|count| *count > 50),
             "all steps: {histogram:?}"
         );
     }
