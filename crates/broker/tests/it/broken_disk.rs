@@ -1,8 +1,7 @@
 //! A disk whose flushes hang or fail: what producers, consumers and operators are told.
 
 use std::{
-    fmt, io,
-    path::Path,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,94 +13,38 @@ use rocketwire_protocol::{
     message::{OffsetMessageId, batch},
 };
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
-use rocketwire_store::{MemoryStorage, Space, Storage, StorageFile, StoreOptions, storage::StorageLock};
-use rocketwire_testkit::ManualClock;
+use rocketwire_store::{MemoryStorage, StoreOptions};
+use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 
 use crate::support::*;
 
 /// What becomes of the next flushes of the log.
 #[derive(Clone, Default)]
-struct Broken {
-    files: MemoryStorage,
+struct Flushes {
     /// Held: they hang.
     gate: Arc<Mutex<()>>,
     /// They fail with EIO.
     fails: Arc<Mutex<bool>>,
 }
 
-impl fmt::Debug for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.files.fmt(f)
-    }
-}
-
-impl Broken {
-    fn watch(&self, path: &Path, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        let is_log = path.parent().is_some_and(|parent| parent.ends_with("log"));
-        if is_log { Arc::new(LogFile { file, disk: self.clone() }) } else { file }
-    }
-}
-
-impl Storage for Broken {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.files.create(path).map(|file| self.watch(path, file))
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.create_dir(dir)
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.files.open(path).map(|file| self.watch(path, file))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.sync_dir(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.files.list(dir)
-    }
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        self.files.space(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
-        self.files.lock(path)
-    }
-}
-
-#[derive(Debug)]
-struct LogFile {
-    file: Arc<dyn StorageFile>,
-    disk: Broken,
-}
-
-impl StorageFile for LogFile {
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(into, at)
-    }
-    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        self.file.write_at(bytes, at)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        drop(self.disk.gate.lock().unwrap());
-        match *self.disk.fails.lock().unwrap() {
-            true => Err(io::Error::from_raw_os_error(5)),
-            false => self.file.sync_data(),
-        }
+impl Flushes {
+    fn disk(&self) -> WatchedDisk {
+        let flushes = self.clone();
+        WatchedDisk::new(MemoryStorage::new(), move |step| {
+            if !matches!(step, Step::Flush(_)) || !step.is_in("log") {
+                return Ok(());
+            }
+            drop(flushes.gate.lock().unwrap());
+            match *flushes.fails.lock().unwrap() {
+                true => Err(io::Error::from_raw_os_error(5)),
+                false => Ok(()),
+            }
+        })
     }
 }
 
 struct OnBroken {
-    disk: Broken,
+    flushes: Flushes,
     clock: Arc<ManualClock>,
     broker: Broker,
     server: Server,
@@ -110,10 +53,10 @@ struct OnBroken {
 
 impl OnBroken {
     async fn start() -> OnBroken {
-        let (disk, clock) = (Broken::default(), Arc::new(ManualClock::new(START_MS)));
+        let (flushes, clock) = (Flushes::default(), Arc::new(ManualClock::new(START_MS)));
         let mut options = StoreOptions::new("/store");
         options.look = Duration::ZERO;
-        let storage = Arc::new(disk.clone());
+        let storage = Arc::new(flushes.disk());
         let broker =
             Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
         broker.start(&tokio::runtime::Handle::current());
@@ -123,7 +66,7 @@ impl OnBroken {
             .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
         let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
         let client = RemotingClient::new(ClientOptions::default(), Router::new());
-        OnBroken { disk, clock, broker, server, client }
+        OnBroken { flushes, clock, broker, server, client }
     }
 
     async fn call(&self, command: Command) -> Command {
@@ -137,7 +80,7 @@ impl OnBroken {
 async fn a_flush_that_hangs_is_10_after_its_time_and_the_message_is_delivered_later() {
     let node = OnBroken::start().await;
     assert_eq!(node.call(send("T", "first", "")).await.code, 0);
-    let closed = node.disk.gate.lock().unwrap();
+    let closed = node.flushes.gate.lock().unwrap();
     let (client, addr) = (node.client.clone(), node.server.local_addr().to_string());
     let sent = tokio::spawn(async move { client.invoke(&addr, send("T", "late", ""), PATIENCE).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -167,7 +110,7 @@ async fn a_flush_that_hangs_is_10_after_its_time_and_the_message_is_delivered_la
 async fn a_verdict_that_comes_before_the_flush_of_its_half_message_counts() {
     let node = OnBroken::start().await;
     node.call(send("T", "first", "")).await;
-    let closed = node.disk.gate.lock().unwrap();
+    let closed = node.flushes.gate.lock().unwrap();
     let half = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}PG\u{2}WAIT\u{1}false\u{2}";
     let sent: SendMessageResponseHeader = node.call(send("T", "half", half)).await.response_header().unwrap();
     let id: OffsetMessageId = sent.msg_id.parse().unwrap();
@@ -196,7 +139,7 @@ async fn after_a_failed_flush_every_write_is_14_with_the_reason_and_reading_goes
     let node = OnBroken::start().await;
     assert_eq!(node.call(send("T", "good", "")).await.code, 0);
     let offset = decode(node.call(pull("T", 0, 0, "*", None)).await.body)[0].physical_offset();
-    *node.disk.fails.lock().unwrap() = true;
+    *node.flushes.fails.lock().unwrap() = true;
     let failed = node.call(send("T", "unknown", "")).await;
     assert_eq!(failed.code, 14);
     let remark = failed.remark.unwrap();
@@ -204,7 +147,7 @@ async fn after_a_failed_flush_every_write_is_14_with_the_reason_and_reading_goes
         assert!(remark.contains(part), "{remark}");
     }
     // The disk is fine again, and is not trusted: the flush that failed has taken with it what nobody can know.
-    *node.disk.fails.lock().unwrap() = false;
+    *node.flushes.fails.lock().unwrap() = false;
     let mut items = Vec::new();
     batch::encode_item(0, b"a", "", &mut items).unwrap();
     let mut of_batch = send_header("T", "");

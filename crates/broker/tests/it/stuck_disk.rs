@@ -1,6 +1,4 @@
 use std::{
-    io,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -8,30 +6,39 @@ use std::{
 use rocketwire_broker::{Broker, BrokerOptions};
 use rocketwire_protocol::Command;
 use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
-use rocketwire_store::{MemoryStorage, Space, Storage, StorageFile, StoreOptions, storage::StorageLock};
-use rocketwire_testkit::ManualClock;
+use rocketwire_store::{MemoryStorage, StoreOptions};
+use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 
 use crate::support::*;
 
 /// A disk that does not come back from creating the files of one table, while the gate is closed.
-#[derive(Clone, Debug)]
 struct Stuck {
-    table: &'static str,
-    files: MemoryStorage,
+    disk: WatchedDisk,
     gate: Arc<Mutex<()>>,
     entered: Arc<Mutex<bool>>,
 }
 
 impl Stuck {
     fn new(table: &'static str) -> Stuck {
-        Stuck { table, files: MemoryStorage::new(), gate: Arc::default(), entered: Arc::default() }
+        let (gate, entered) = (Arc::<Mutex<()>>::default(), Arc::<Mutex<bool>>::default());
+        let (closed, has_entered) = (gate.clone(), entered.clone());
+        let disk = WatchedDisk::new(MemoryStorage::new(), move |step| {
+            if let Step::Create(path) = step
+                && path.to_string_lossy().contains(table)
+            {
+                *has_entered.lock().unwrap() = true;
+                drop(closed.lock().unwrap());
+            }
+            Ok(())
+        });
+        Stuck { disk, gate, entered }
     }
 
     /// A broker on this disk, and the way to it.
     async fn broker(&self, clock: &Arc<ManualClock>) -> (Broker, Server, RemotingClient, String) {
         let mut options = StoreOptions::new("/store");
         options.look = Duration::ZERO;
-        let storage = Arc::new(self.clone());
+        let storage = Arc::new(self.disk.clone());
         let broker =
             Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
         broker.start(&tokio::runtime::Handle::current());
@@ -42,40 +49,6 @@ impl Stuck {
         let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
         let addr = server.local_addr().to_string();
         (broker, server, RemotingClient::new(ClientOptions::default(), Router::new()), addr)
-    }
-}
-
-impl Storage for Stuck {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        if path.to_string_lossy().contains(self.table) {
-            *self.entered.lock().unwrap() = true;
-            drop(self.gate.lock().unwrap());
-        }
-        self.files.create(path)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.create_dir(dir)
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.files.open(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.sync_dir(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.files.list(dir)
-    }
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        self.files.space(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
-        self.files.lock(path)
     }
 }
 

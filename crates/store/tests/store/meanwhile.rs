@@ -1,16 +1,11 @@
 //! What another thread may do while the store is in the middle of something.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rocketwire_store::storage::StorageLock;
-use rocketwire_store::{
-    AppendError, Drive, Flush, MemoryStorage, Space, Storage, StorageFile, StoreOptions, SystemClock, Wait,
-};
-use rocketwire_testkit::{ManualClock, SimulatedDisk};
+use rocketwire_store::{AppendError, Drive, Flush, MemoryStorage, StoreOptions, SystemClock, Wait};
+use rocketwire_testkit::{ManualClock, SimulatedDisk, Step, WatchedDisk};
 
 use crate::support::{Log, Message, open};
 
@@ -32,148 +27,34 @@ impl Meanwhile {
     fn is_done(&self) -> bool {
         self.work.lock().unwrap().is_none()
     }
-}
 
-impl fmt::Debug for Meanwhile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.files.fmt(f)
+    fn disk(&self) -> WatchedDisk {
+        let due = self.work.clone();
+        WatchedDisk::new(self.files.clone(), move |step| {
+            if let Step::Create(path) = step {
+                let path = path.to_string_lossy();
+                let work = due.lock().unwrap().take_if(|(name, _)| path.ends_with(*name));
+                work.into_iter().for_each(|(_, work)| work());
+            }
+            Ok(())
+        })
     }
 }
 
-impl Storage for Meanwhile {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let work = self.work.lock().unwrap().take_if(|(name, _)| path.to_string_lossy().ends_with(*name));
-        if let Some((_, work)) = work {
-            work();
+/// A disk without power to rely on that does something else once, after the log was flushed.
+fn after_flush(disk: &SimulatedDisk) -> (WatchedDisk, Arc<Mutex<Option<Work>>>) {
+    let work: Arc<Mutex<Option<Work>>> = Arc::default();
+    let due = work.clone();
+    let disk = WatchedDisk::new(disk.clone(), move |step| {
+        if let Step::Flushed(_) = step
+            && step.is_in("log")
+        {
+            let work = due.lock().unwrap().take();
+            work.into_iter().for_each(|work| work());
         }
-        self.files.create(path)
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.create_dir(dir)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.files.open(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.sync_dir(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.files.list(dir)
-    }
-
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        self.files.space(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
-        self.files.lock(path)
-    }
-}
-
-/// A disk without power to rely on that does something else after the log was flushed.
-#[derive(Clone)]
-struct AfterFlush {
-    disk: SimulatedDisk,
-    work: Arc<Mutex<Option<Work>>>,
-}
-
-impl fmt::Debug for AfterFlush {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.disk.fmt(f)
-    }
-}
-
-impl AfterFlush {
-    fn watch(&self, path: &Path, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        let is_log = path.parent().is_some_and(|parent| parent.ends_with("log"));
-        if is_log { Arc::new(Flushed { file, work: self.work.clone() }) } else { file }
-    }
-}
-
-impl Storage for AfterFlush {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.disk.create(path).map(|file| self.watch(path, file))
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir(dir)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.disk.open(path).map(|file| self.watch(path, file))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        self.disk.space(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn StorageLock>> {
-        self.disk.lock(path)
-    }
-}
-
-struct Flushed {
-    file: Arc<dyn StorageFile>,
-    work: Arc<Mutex<Option<Work>>>,
-}
-
-impl fmt::Debug for Flushed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.file.fmt(f)
-    }
-}
-
-impl StorageFile for Flushed {
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(into, at)
-    }
-
-    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        self.file.write_at(bytes, at)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()?;
-        let work = self.work.lock().unwrap().take();
-        work.into_iter().for_each(|work| work());
         Ok(())
-    }
+    });
+    (disk, work)
 }
 
 fn options() -> StoreOptions {
@@ -185,7 +66,7 @@ fn options() -> StoreOptions {
 }
 
 fn start(storage: &Meanwhile, options: StoreOptions) -> Log {
-    open(Arc::new(storage.clone()), Arc::new(SystemClock::default()), Arc::new(()), options).unwrap().0
+    open(Arc::new(storage.disk()), Arc::new(SystemClock::default()), Arc::new(()), options).unwrap().0
 }
 
 /// What the next process finds.
@@ -242,7 +123,7 @@ fn retention_leaves_segments_alone_that_the_writer_is_not_done_with() {
 #[test]
 fn a_checkpoint_says_nothing_of_what_was_written_while_the_log_was_flushed() {
     let disk = SimulatedDisk::new(1);
-    let storage = AfterFlush { disk: disk.clone(), work: Arc::default() };
+    let (storage, work) = after_flush(&disk);
     let clock = Arc::new(ManualClock::new(1_000_000));
     let options = StoreOptions {
         drive: Drive::Threads,
@@ -252,9 +133,9 @@ fn a_checkpoint_says_nothing_of_what_was_written_while_the_log_was_flushed() {
         min_free_bytes: 0,
         ..options()
     };
-    let (log, _) = open(Arc::new(storage.clone()), clock.clone(), Arc::new(()), options.clone()).unwrap();
+    let (log, _) = open(Arc::new(storage), clock.clone(), Arc::new(()), options.clone()).unwrap();
     let other = log.clone();
-    *storage.work.lock().unwrap() = Some(Box::new(move || {
+    *work.lock().unwrap() = Some(Box::new(move || {
         other.put(Message::new("orders", 0, "written meanwhile")).unwrap();
     }));
     log.put(Message::new("orders", 0, "flushed")).unwrap();
