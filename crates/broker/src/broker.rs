@@ -26,6 +26,7 @@ use crate::{
     BrokerOptions,
     blocking::Blocking,
     call::{Disk, Stop},
+    creation::Creations,
     delay::Delays,
     groups::{Clients, Groups},
     hold::Holds,
@@ -36,11 +37,11 @@ use crate::{
     processor::{BrokerProcessor, CODES, CUT_BATCH_ACK, CUT_POP_CODES, Writing},
     pull::{self, Wake},
     send::Stored,
-    shared::{Shared, TopicOrigin, lock},
+    shared::{Shared, lock},
     statistics::{History, Mornings, Statistics},
     tables::Tables,
     timer::Wheel,
-    topics::{Template, TopicLimits, Topics, system_topics},
+    topics::{Template, TopicLimits, TopicOrigin, Topics, system_topics},
     transaction,
 };
 
@@ -116,6 +117,7 @@ impl Broker {
         let tables = Tables::open(|name| store.table(name))?;
         let shared = Arc::new(restore(options, store, tables, clock, listener, roll)?);
         wake.set(&shared);
+        shared.creations.set(&shared);
         add_system_topics(&shared)?;
         for topic in shared.topics().iter() {
             shared.listener.topic_changed(&topic.config);
@@ -233,9 +235,9 @@ impl Broker {
             unit_mode: false,
         };
         let config = self.shared.topics().templated(&topic.into(), template);
-        let config = config.ok_or_else(|| {
-            BrokerError::Options("topics are not created automatically, or there are too many".into())
-        })?;
+        let config = config.map_err(|error| BrokerError::Options(error.to_string()))?;
+        let config =
+            config.ok_or_else(|| BrokerError::Options("topics are not created automatically".to_owned()))?;
         created(self.shared.put_topic(config, TopicOrigin::Sender, Disk::Allowed))
     }
 
@@ -263,7 +265,9 @@ fn created<T>(topic: Result<T, Stop>) -> Result<(), BrokerError> {
     match topic {
         Ok(_) => Ok(()),
         Err(Stop::Refused(refused)) => Err(BrokerError::Options(refused.remark.to_string())),
-        Err(Stop::NeedsDisk) => Err(BrokerError::Options("the disk was not waited for".into())),
+        Err(Stop::NeedsDisk | Stop::NeedsTopic(_)) => {
+            Err(BrokerError::Options("the disk was not waited for".into()))
+        }
     }
 }
 
@@ -334,6 +338,7 @@ fn restore(
         meters: Mutex::new(Meters::default()),
         mornings: Mutex::new(Mornings::default()),
         blocking: Blocking::new(options.max_cold_reads),
+        creations: Creations::new(options.max_topic_creations),
         stopping: AtomicBool::new(false),
         turn: AtomicU32::new(0),
         boot_ms,

@@ -5,6 +5,8 @@
 //!                 | needs the disk
 //!                 v
 //!            plan(Disk::Allowed) --> answer | append | park            on a blocking thread, bounded
+//!
+//! plan(..) needs a topic -> it is created -> plan(Disk::Avoid) ..      on the thread that saves topics
 //! ```
 //! A pass that avoids the disk changes nothing before it finds out that it needs it, so that running it again is
 //! safe.
@@ -13,7 +15,13 @@ use bytestring::ByteString;
 use rocketwire_protocol::{Command, HeaderError, ResponseCode, body::BodyError};
 use rocketwire_remoting::{Connection, Responder};
 
-use crate::{groups::GroupError, pull::HeldPull, send::SendPlan, topics::TopicError};
+use crate::{
+    creation::Wanted,
+    groups::GroupError,
+    pull::HeldPull,
+    send::SendPlan,
+    topics::{AttributeError, TopicError},
+};
 
 /// What RocketMQ puts behind some texts (Java: `FAQUrl.suggestTodo`).
 pub(crate) const FAQ: &str = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
@@ -76,6 +84,8 @@ pub(crate) enum Stop {
     Refused(Refused),
     /// Run again with [`Disk::Allowed`].
     NeedsDisk,
+    /// Create this first, then run again.
+    NeedsTopic(Box<Wanted>),
 }
 
 /// An error answer.
@@ -136,6 +146,17 @@ impl From<TopicError> for Stop {
         let code = match error {
             TopicError::Invalid(_) => ResponseCode::INVALID_PARAMETER,
             TopicError::TooMany(_) => ResponseCode::SYSTEM_ERROR,
+            TopicError::TooManyBySending(..) => ResponseCode::TOPIC_NOT_EXIST,
+        };
+        refuse(code, error.to_string())
+    }
+}
+
+impl From<AttributeError> for Stop {
+    fn from(error: AttributeError) -> Stop {
+        let code = match error {
+            AttributeError::Mixed | AttributeError::Unsupported(..) => ResponseCode::INVALID_PARAMETER,
+            _ => ResponseCode::SYSTEM_ERROR,
         };
         refuse(code, error.to_string())
     }

@@ -17,7 +17,7 @@
 //! | `client`, `order`, `offset` | what consumers agree on |
 //! | `admin`, `relay`, `statistics`, `meters`, `metrics` | for operators |
 //! | [`import`] | the folder of Apache's broker, taken over |
-//! | `tables`, `periodic`, `blocking`, `overload` | what is saved, what the clock drives, and where the disk is waited for |
+//! | `tables`, `creation`, `periodic`, `blocking`, `overload` | what is saved, what the clock drives, and where the disk is waited for |
 
 mod admin;
 mod back;
@@ -26,6 +26,7 @@ mod blocking;
 mod broker;
 mod call;
 mod client;
+mod creation;
 mod delay;
 mod filter;
 mod groups;

@@ -438,6 +438,18 @@ fn bounds(shared: &Shared) -> Vec<Family> {
         ),
         Family::one("rocketwire_parked_pulls_limit", Kind::Gauge, "max_holds", options.max_holds),
         Family::one("rocketwire_cold_reads_limit", Kind::Gauge, "max_cold_reads", options.max_cold_reads),
+        Family::one(
+            "rocketwire_topic_creations",
+            Kind::Gauge,
+            "Requests that wait for topics to be saved",
+            shared.creations.len(),
+        ),
+        Family::one(
+            "rocketwire_topic_creations_limit",
+            Kind::Gauge,
+            "max_topic_creations",
+            options.max_topic_creations,
+        ),
         Family::one("rocketwire_topics_limit", Kind::Gauge, "max_topics", options.max_topics),
         Family::one("rocketwire_groups_limit", Kind::Gauge, "max_groups", options.max_groups),
         Family::one(

@@ -54,6 +54,9 @@ pub struct BrokerOptions {
     /// Topics that may be created by sending to them. Default 4,096; a client with a bug in its topic names
     /// stops there.
     pub max_auto_created_topics: usize,
+    /// Requests that may wait for topics to be saved: creations, changes, first messages. Default 4,096; beyond:
+    /// SYSTEM_BUSY.
+    pub max_topic_creations: usize,
     /// Queues of one topic at most. Default 4,096.
     pub max_topic_queues: i32,
     /// Consumer groups, and producer groups, at most. Default 16,384.
@@ -111,6 +114,7 @@ impl Default for BrokerOptions {
             enable_property_filter: true,
             max_topics: 16_384,
             max_auto_created_topics: 4_096,
+            max_topic_creations: 4_096,
             max_topic_queues: 4_096,
             max_groups: 16_384,
             max_heartbeat_groups: 1_024,

@@ -8,7 +8,9 @@ use rocketwire_remoting::{Answer, Processor, Request, Responder};
 use crate::{
     admin, back,
     call::{Call, Disk, Plan, Refused, Stop},
-    client, offset, order,
+    client,
+    creation::Wanted,
+    offset, order,
     overload::{wait_limit, waited_too_long},
     pull, query, relay, reply, send,
     shared::Shared,
@@ -109,13 +111,36 @@ impl Processor for BrokerProcessor {
                 Answer::Taken
             }
             Err(Stop::Refused(refused)) => Answer::Now(refusal(&self.shared, &request.command, refused)),
-            Err(Stop::NeedsDisk) => {
+            Err(stop) => {
                 let (command, responder) = request.into_responder();
-                from_disk(&self.shared, command, responder);
+                stopped(&self.shared, stop, command, responder);
                 Answer::Taken
             }
         }
     }
+}
+
+/// Goes on with a request whose pass ended without a plan.
+fn stopped(shared: &Arc<Shared>, stop: Stop, command: Command, responder: Responder) {
+    match stop {
+        Stop::Refused(refused) => responder.send(refusal(shared, &command, refused)),
+        Stop::NeedsDisk => from_disk(shared, command, responder),
+        Stop::NeedsTopic(wanted) => create_first(shared, *wanted, command, responder),
+    }
+}
+
+/// Decides again, when what the request needs is saved.
+fn create_first(shared: &Arc<Shared>, wanted: Wanted, command: Command, responder: Responder) {
+    let (patience, on_thread) = (wait_limit(command.request_code()), Arc::clone(shared));
+    let done = move |created: Result<(), Stop>| {
+        let connection = responder.connection().clone();
+        let call = Call { command: &command, connection: &connection };
+        match created.and_then(|()| plan(&on_thread, call, Disk::Avoid)) {
+            Ok(plan) => execute(&on_thread, plan, command, responder, Writing::AtOnce),
+            Err(stop) => stopped(&on_thread, stop, command, responder),
+        }
+    };
+    shared.creations.add(wanted, patience, Box::new(done));
 }
 
 /// Decides again, on a thread that may wait.
@@ -138,8 +163,8 @@ fn from_disk(shared: &Arc<Shared>, command: Command, responder: Responder) {
         let call = Call { command: &command, connection: &connection };
         match plan(&shared, call, Disk::Allowed) {
             Ok(plan) => execute(&shared, plan, command, responder, Writing::AtOnce),
-            Err(Stop::Refused(refused)) => responder.send(refusal(&shared, &command, refused)),
             Err(Stop::NeedsDisk) => responder.send(refusal(&shared, &command, pull::too_many_reads())),
+            Err(stop) => stopped(&shared, stop, command, responder),
         }
     });
 }

@@ -22,6 +22,7 @@ use crate::{
     BrokerOptions, TopicListener,
     blocking::Blocking,
     call::{Disk, Stop, needs_disk, refuse},
+    creation::{Creations, Wanted},
     delay::Delays,
     groups::{Changed, Clients, Groups},
     hold::Holds,
@@ -34,7 +35,7 @@ use crate::{
     statistics::{History, Mornings, Statistics},
     tables::Tables,
     timer::Wheel,
-    topics::{Topic, Topics},
+    topics::{Topic, TopicOrigin, Topics},
     transaction::Transactions,
 };
 
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) ids: UniqIdGenerator,
     pub(crate) tables: Tables,
     pub(crate) blocking: Blocking,
+    pub(crate) creations: Creations,
     pub(crate) boot_ms: i64,
     pub(crate) stopping: AtomicBool,
     /// Spreads messages without a queue over the queues.
@@ -207,32 +209,15 @@ impl Shared {
         origin: TopicOrigin,
         disk: Disk,
     ) -> Result<Arc<Topic<QueueId>>, Stop> {
-        needs_disk(disk)?;
         let name = config.topic_name.clone();
-        let topic = self.tables.change_topics(|file| {
-            if origin != TopicOrigin::Operator
-                && let Some(topic) = self.topic(&name)
-            {
-                // Another request was faster.
-                return Ok(topic);
-            }
-            let queue = |topic: &str, id: u32| self.store.queue(topic, id);
-            let is_sender = origin == TopicOrigin::Sender;
-            let (prepared, snapshot) = {
-                let topics = self.topics();
-                let prepared = topics.prepare(config, is_sender, self.now_ms(), queue)?;
-                let snapshot = topics.snapshot_with(&prepared);
-                (prepared, snapshot)
-            };
-            // Nobody may send to a topic that a crash would take back.
-            file.save(snapshot).map_err(|error| {
-                let remark = format!("topic {name} was not created, because it cannot be saved: {error}");
-                refuse(ResponseCode::SYSTEM_ERROR, remark)
-            })?;
-            Ok::<_, Stop>(self.topics_mut().publish(prepared))
-        })?;
-        self.listener.topic_changed(&topic.config);
-        Ok(topic)
+        let wanted = Wanted::one(config, origin);
+        if disk == Disk::Avoid {
+            return Err(Stop::NeedsTopic(Box::new(wanted)));
+        }
+        self.creations.add_and_wait(wanted)?;
+        self.topic(&name).ok_or_else(|| {
+            refuse(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{name}] not exist: it was deleted at once"))
+        })
     }
 
     /// A group's settings; an unknown group is created where that is allowed, and saved.
@@ -276,17 +261,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// Who wants a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TopicOrigin {
-    /// A producer, by sending to it.
-    Sender,
-    /// The broker: retry and dead-letter topics.
-    Broker,
-    /// An operator.
-    Operator,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -58,9 +58,18 @@ impl Tables {
         change(&mut TopicsFile(lock(&self.topics)))
     }
 
-    /// Saves groups now.
+    /// Saves groups as they are now. Who waited for another's save may find its own change in it already.
     pub(crate) fn save_groups(&self, shared: &Shared) -> Result<(), TableError> {
-        lock(&self.groups).write(None, || shared.groups().snapshot())
+        let changes = shared.groups().changes();
+        let mut file = lock(&self.groups);
+        if file.changes.is_some_and(|saved| saved >= changes) {
+            return Ok(());
+        }
+        let (changes, groups) = {
+            let groups = shared.groups();
+            (groups.changes(), groups.snapshot())
+        };
+        file.write(Some(changes), || groups)
     }
 
     /// Saves what changes all the time: offsets, delays and transactions, as far as they have changed.

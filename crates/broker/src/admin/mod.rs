@@ -27,8 +27,8 @@ pub(crate) use reset::reset_offset;
 /// Requests of tools; `None` if the code is none of them.
 pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<Result<Plan, Stop>> {
     Some(match call.command.request_code() {
-        RequestCode::UPDATE_AND_CREATE_TOPIC => topic::create(shared, call, disk),
-        RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::create_list(shared, call, disk),
+        RequestCode::UPDATE_AND_CREATE_TOPIC => topic::create(shared, call),
+        RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::create_list(shared, call),
         RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(shared, call, disk),
         RequestCode::GET_TOPIC_CONFIG => topic::config(shared, call),
         RequestCode::GET_ALL_TOPIC_CONFIG => topic::all(shared),

@@ -1,5 +1,7 @@
 //! Topics.
 
+use std::sync::Arc;
+
 use bytestring::ByteString;
 use rocketwire_protocol::{
     Command, ResponseCode,
@@ -17,13 +19,16 @@ use rocketwire_protocol::{
 use super::with_body;
 use crate::{
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
-    shared::{Shared, TopicOrigin},
+    creation::Wanted,
+    overload::wait_limit,
+    shared::Shared,
+    topics::{TopicOrigin, attributes},
 };
 
 const KNOWN_PERMS: i32 = 0b1111;
 
 /// Request 17.
-pub(super) fn create(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+pub(super) fn create(shared: &Arc<Shared>, call: Call<'_>) -> Result<Plan, Stop> {
     let header: CreateTopicRequestHeader = call.command.header()?;
     let topic_filter_type = match &*header.topic_filter_type {
         "SINGLE_TAG" => TopicFilterType::SingleTag,
@@ -33,23 +38,11 @@ pub(super) fn create(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
             return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
         }
     };
-    let mut attributes =
-        shared.topic(&header.topic).map(|topic| topic.config.attributes.clone()).unwrap_or_default();
-    // `+key=value,-key` changes attributes one by one.
-    for change in
-        header.attributes.as_deref().unwrap_or_default().split(',').filter(|change| !change.is_empty())
-    {
-        match (change.strip_prefix('+').and_then(|set| set.split_once('=')), change.strip_prefix('-')) {
-            (Some((key, value)), _) => drop(attributes.insert(key.into(), value.into())),
-            (None, Some(key)) => drop(attributes.remove(key)),
-            (None, None) => {
-                let remark = format!("attribute {change} is neither +key=value nor -key");
-                return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
-            }
-        }
-    }
+    let changes = attributes::parse(header.attributes.as_deref().unwrap_or_default())?;
+    let before = shared.topic(&header.topic);
+    let before = before.as_ref().map(|topic| &topic.config.attributes);
     let config = TopicConfig {
-        attributes,
+        attributes: attributes::alter(before, &changes)?,
         order: header.order.unwrap_or(false),
         perm: header.perm,
         read_queue_nums: header.read_queue_nums,
@@ -58,20 +51,20 @@ pub(super) fn create(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         write_queue_nums: header.write_queue_nums,
     };
-    put(shared, config, disk)?;
-    Ok(Plan::success())
+    check(&config)?;
+    Ok(put(shared, vec![config]))
 }
 
-/// Request 18.
-pub(super) fn create_list(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
-    let list: CreateTopicListRequestBody = body::decode(&call.command.body)?;
-    for config in &list.topic_config_list {
+/// Request 18. All are checked before the first is created.
+pub(super) fn create_list(shared: &Arc<Shared>, call: Call<'_>) -> Result<Plan, Stop> {
+    let mut list: CreateTopicListRequestBody = body::decode(&call.command.body)?;
+    for config in &mut list.topic_config_list {
         check(config)?;
+        let before = shared.topic(&config.topic_name);
+        let before = before.as_ref().map(|topic| &topic.config.attributes);
+        config.attributes = attributes::alter(before, &attributes::signed(&config.attributes))?;
     }
-    for config in list.topic_config_list {
-        put(shared, config, disk)?;
-    }
-    Ok(Plan::success())
+    Ok(put(shared, list.topic_config_list))
 }
 
 fn check(config: &TopicConfig) -> Result<(), Stop> {
@@ -88,18 +81,28 @@ fn check(config: &TopicConfig) -> Result<(), Stop> {
             config.perm
         ));
     }
-    if config.attributes.get("message.type").is_some_and(|kind| *kind == "MIXED") {
-        return invalid("MIXED message type is not supported.".into());
-    }
     Ok(())
 }
 
-fn put(shared: &Shared, config: TopicConfig, disk: Disk) -> Result<(), Stop> {
-    check(&config)?;
-    if shared.topic(&config.topic_name).is_some_and(|topic| topic.config == config) {
-        return Ok(());
+/// Creates or changes topics, those that are not just so already.
+fn put(shared: &Arc<Shared>, mut configs: Vec<TopicConfig>) -> Plan {
+    configs.retain(|config| shared.topic(&config.topic_name).is_none_or(|topic| topic.config != *config));
+    if configs.is_empty() {
+        return Plan::success();
     }
-    shared.put_topic(config, TopicOrigin::Operator, disk).map(drop)
+    let shared = Arc::clone(shared);
+    Plan::TakeOver(Box::new(move |command, responder| {
+        let done = move |saved: Result<(), Stop>| {
+            responder.send(match saved {
+                Ok(()) => Command::response(ResponseCode::SUCCESS),
+                Err(Stop::Refused(refused)) => refused.into(),
+                // Saving needs neither.
+                Err(Stop::NeedsDisk | Stop::NeedsTopic(_)) => return,
+            });
+        };
+        let wanted = Wanted { configs, origin: TopicOrigin::Operator };
+        shared.creations.add(wanted, wait_limit(command.request_code()), Box::new(done));
+    }))
 }
 
 /// Request 215.

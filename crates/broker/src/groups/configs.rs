@@ -115,8 +115,7 @@ impl Groups {
     /// Forgets a group; tells whether it was there.
     pub(crate) fn remove(&mut self, group: &str, now_ms: i64) -> bool {
         let removed = self.table.remove(group).is_some();
-        self.forbidden.remove(group);
-        if removed {
+        if self.forbidden.remove(group).is_some() || removed {
             crate::topics::bump(&mut self.version, now_ms);
         }
         removed
@@ -152,6 +151,11 @@ impl Groups {
     /// Counts changes.
     pub(crate) fn version(&self) -> &DataVersion {
         &self.version
+    }
+
+    /// Counts changes since the start; a larger number is a later state.
+    pub(crate) fn changes(&self) -> u64 {
+        u64::try_from(self.version.counter).unwrap_or(0)
     }
 
     /// What is kept over a restart.

@@ -152,7 +152,7 @@ fn look_again(shared: &Arc<Shared>, mut held: Held, deadline: Duration) {
             }
         }
         Err(Stop::Refused(refused)) => held.responder.send(refused.into()),
-        Err(Stop::NeedsDisk) => held.responder.send(too_many_reads().into()),
+        Err(Stop::NeedsDisk | Stop::NeedsTopic(_)) => held.responder.send(too_many_reads().into()),
     }
 }
 
@@ -163,7 +163,7 @@ fn answer_all(shared: &Arc<Shared>, holds: Vec<Hold<Held>>) {
         match task.serve(shared, Disk::Avoid) {
             Ok(response) => responder.send(response),
             Err(Stop::Refused(refused)) => responder.send(refused.into()),
-            Err(Stop::NeedsDisk) => answer_from_disk(shared, task, responder),
+            Err(Stop::NeedsDisk | Stop::NeedsTopic(_)) => answer_from_disk(shared, task, responder),
         }
     }
 }
@@ -178,7 +178,7 @@ fn answer_from_disk(shared: &Arc<Shared>, task: PullTask, responder: Responder) 
         let response = match task.serve(&shared, Disk::Allowed) {
             Ok(response) => response,
             Err(Stop::Refused(refused)) => refused.into(),
-            Err(Stop::NeedsDisk) => too_many_reads().into(),
+            Err(Stop::NeedsDisk | Stop::NeedsTopic(_)) => too_many_reads().into(),
         };
         responder.send(response);
     });

@@ -19,9 +19,9 @@ use crate::{
     call::{Call, Disk, FAQ, Plan, Refused, Stop, owned, refuse},
     meters::Meter,
     metrics::{MessageType, Traffic},
-    shared::{Shared, TopicOrigin},
+    shared::Shared,
     timer,
-    topics::{PERM_READ, PERM_WRITE, Template, Topic, new_config},
+    topics::{PERM_READ, PERM_WRITE, Template, Topic, TopicOrigin, new_config},
 };
 
 /// A send whose message can be stored.
@@ -145,7 +145,7 @@ pub(crate) fn check_target(
                 queue_nums: header.default_topic_queue_nums,
                 unit_mode: header.unit_mode.unwrap_or(false),
             };
-            let config = shared.topics().templated(&header.topic, template);
+            let config = shared.topics().templated(&header.topic, template)?;
             let config = config.ok_or_else(|| no_topic(&header.topic))?;
             shared.put_topic(config, TopicOrigin::Sender, disk)?
         }

@@ -6,6 +6,7 @@ mod admin;
 mod bad_inputs;
 mod broken_disk;
 mod clock;
+mod creation;
 mod delay;
 mod filter;
 mod full_disk;

@@ -224,6 +224,8 @@ pub const SETTINGS: &[Setting] = &[
     setting!(rare "max-topics" number node.broker.max_topics, Broker, "Topics at most"),
     setting!(rare "max-auto-created-topics" number node.broker.max_auto_created_topics, Broker,
         "Topics at most that messages created"),
+    setting!(rare "max-topic-creations" number node.broker.max_topic_creations, Broker,
+        "Requests that may wait for topics to be saved before they are answered SYSTEM_BUSY"),
     setting!(rare "max-topic-queues" number node.broker.max_topic_queues, Broker, "Queues of one topic at most"),
     setting!(rare "max-groups" number node.broker.max_groups, Broker, "Consumer groups at most"),
     setting!(rare "max-suspend" duration node.broker.max_suspend, Broker, "How long a pull is held at most"),
