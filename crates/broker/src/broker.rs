@@ -119,6 +119,7 @@ impl Broker {
         wake.set(&shared);
         shared.creations.set(&shared);
         add_system_topics(&shared)?;
+        warn_of_orphans(&shared);
         for topic in shared.topics().iter() {
             shared.listener.topic_changed(&topic.config);
         }
@@ -251,7 +252,7 @@ impl Broker {
         self.shared.store.disk()
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -348,6 +349,21 @@ fn restore(
         listener,
         tables,
     })
+}
+
+/// Messages without a topic take space until retention takes them, and would be those of the next topic of that name.
+/// They are left alone: it may be the table of topics that is not the newest.
+fn warn_of_orphans(shared: &Shared) {
+    let names = shared.store.queues().into_iter().map(|queue| queue.topic);
+    let orphans: std::collections::BTreeSet<_> = names.filter(|name| shared.topic(name).is_none()).collect();
+    if !orphans.is_empty() {
+        let some: Vec<_> = orphans.iter().take(10).collect();
+        tracing::warn!(
+            count = orphans.len(),
+            ?some,
+            "the log has messages of topics that do not exist; create these topics to read them, or delete them by their names"
+        );
+    }
 }
 
 /// Creates the topics that exist from the start, those that are not there yet.

@@ -15,6 +15,7 @@
 //! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
 //! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
+//! | `deletion` | topics that go, in an order that survives a crash |
 //! | `admin`, `relay`, `statistics`, `meters`, `metrics` | for operators |
 //! | [`import`] | the folder of Apache's broker, taken over |
 //! | `tables`, `creation`, `periodic`, `blocking`, `overload` | what is saved, what the clock drives, and where the disk is waited for |
@@ -28,6 +29,7 @@ mod call;
 mod client;
 mod creation;
 mod delay;
+mod deletion;
 mod filter;
 mod groups;
 mod hold;

@@ -10,7 +10,7 @@ use crate::{
     delay::DelaySnapshot,
     groups::GroupSnapshot,
     offsets::OffsetSnapshot,
-    planted::crash_point,
+    planted::{crash_point, planted},
     shared::{Shared, lock},
     timer::TimerSnapshot,
     topics::TopicSnapshot,
@@ -72,10 +72,15 @@ impl Tables {
         file.write(Some(changes), || groups)
     }
 
+    /// Saves the offsets of groups, if they have changed.
+    pub(crate) fn save_offsets(&self, shared: &Shared) -> Result<(), TableError> {
+        let changes = shared.offsets().changes();
+        lock(&self.offsets).write(Some(changes), || shared.offsets().snapshot())
+    }
+
     /// Saves what changes all the time: offsets, delays and transactions, as far as they have changed.
     pub(crate) fn save_changed(&self, shared: &Shared) -> Result<(), TableError> {
-        let changes = shared.offsets().changes();
-        lock(&self.offsets).write(Some(changes), || shared.offsets().snapshot())?;
+        self.save_offsets(shared)?;
         // What these three call done is in the log, but not always flushed: a delivered message, a committed one. They
         // must not be durable before it, or a power cut would leave the one without the other.
         let (delay_changes, delays) = {
@@ -90,6 +95,9 @@ impl Tables {
             let transactions = shared.transactions();
             (transactions.changes(), transactions.snapshot())
         };
+        if planted("delay progress saved ahead of the log") {
+            return lock(&self.delays).write(Some(delay_changes), || delays);
+        }
         if let Err(error) = shared.store.flush() {
             tracing::warn!(%error, "the progress of delays, timers and transactions is not saved: it might be ahead of the log");
             return Ok(());

@@ -20,6 +20,7 @@ use super::with_body;
 use crate::{
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
     creation::Wanted,
+    deletion::delete_topic,
     overload::wait_limit,
     shared::Shared,
     topics::{TopicOrigin, attributes},
@@ -106,7 +107,7 @@ fn put(shared: &Arc<Shared>, mut configs: Vec<TopicConfig>) -> Plan {
 }
 
 /// Request 215.
-pub(super) fn delete(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+pub(super) fn delete(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     let header: DeleteTopicRequestHeader = call.command.header()?;
     let topic = header.topic;
     if topic.trim().is_empty() {
@@ -117,29 +118,8 @@ pub(super) fn delete(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan
         let remark = format!("The topic[{topic}] is conflict with system topic.");
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
-    if shared.topic(&topic).is_none() {
-        return Ok(Plan::success());
-    }
     needs_disk(disk)?;
-    let failed = |error: String| {
-        let remark = format!("topic {topic} was not deleted: {error}");
-        refuse(ResponseCode::SYSTEM_ERROR, remark)
-    };
-    // Its messages would stay in the log, and be those of the next topic of that name.
-    if let Some(error) = shared.store.poisoned() {
-        let remark =
-            format!("the store refuses writes until it is restarted, because of an earlier failure: {error}");
-        return Err(failed(remark));
-    }
-    let saved = shared.tables.change_topics(|file| {
-        shared.topics_mut().remove(&topic, shared.now_ms());
-        let snapshot = shared.topics().snapshot();
-        file.save(snapshot)
-    });
-    shared.offsets().remove_topic(&topic);
-    shared.listener.topic_removed(&topic);
-    saved.map_err(|error| failed(error.to_string()))?;
-    shared.store.delete_topic(&topic).map_err(|error| failed(error.to_string()))?;
+    delete_topic(shared, &topic)?;
     Ok(Plan::success())
 }
 

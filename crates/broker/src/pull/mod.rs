@@ -7,6 +7,7 @@ mod select;
 
 pub(crate) use check::plan;
 pub(crate) use park::{
-    Held, HeldPull, Wake, drop_connection, park, release_all, sweep_deadlines, sweep_grown, too_many_reads,
+    Held, HeldPull, Wake, drop_connection, park, release, release_all, sweep_deadlines, sweep_grown,
+    too_many_reads,
 };
 pub(crate) use read::PullTask;

@@ -67,6 +67,9 @@ fn park_until(shared: &Arc<Shared>, held: Held, deadline: Duration, answer: Comm
     // Each of these may have happened before the hold was in the table, and nobody tells again.
     let end = shared.store.bounds(queue).max;
     wake(shared, take(shared, |holds| holds.grown(queue, end)));
+    if shared.store.queue_name(queue).is_none() {
+        release(shared, [queue]);
+    }
     if !connection.is_open() {
         drop_connection(shared, connection.id());
     }
@@ -202,6 +205,13 @@ pub(crate) fn sweep_grown(shared: &Arc<Shared>) {
     for queue in queues {
         let end = shared.store.bounds(queue).max;
         answer_all(shared, take(shared, |holds| holds.grown(queue, end)));
+    }
+}
+
+/// Answers the parked pulls of queues that are gone with their topic.
+pub(crate) fn release(shared: &Arc<Shared>, queues: impl IntoIterator<Item = QueueId>) {
+    for queue in queues {
+        answer_all(shared, take(shared, |holds| holds.grown(queue, i64::MAX)));
     }
 }
 

@@ -133,6 +133,10 @@ pub(crate) fn store_failure(error: &AppendError) -> Refused {
             let remark = format!("topic[{topic}] not exist, apply first please! It is being deleted");
             Refused::new(ResponseCode::TOPIC_NOT_EXIST, remark)
         }
+        AppendError::UnknownQueue => {
+            let remark = "the topic does not exist any more: it was deleted meanwhile";
+            Refused::new(ResponseCode::TOPIC_NOT_EXIST, remark)
+        }
         AppendError::Malformed { .. } => Refused::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()),
         _ => Refused::new(ResponseCode::SERVICE_NOT_AVAILABLE, format!("service not available now: {error}")),
     }

@@ -6,14 +6,13 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_broker::BrokerError;
 use rocketwire_protocol::{
     Command,
     header::*,
     message::{OffsetMessageId, batch},
 };
-use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
-use rocketwire_store::{MemoryStorage, StoreOptions};
+use rocketwire_store::MemoryStorage;
 use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 
 use crate::support::*;
@@ -46,31 +45,22 @@ impl Flushes {
 struct OnBroken {
     flushes: Flushes,
     clock: Arc<ManualClock>,
-    broker: Broker,
-    server: Server,
-    client: RemotingClient,
+    node: OnDisk,
 }
 
 impl OnBroken {
     async fn start() -> OnBroken {
         let (flushes, clock) = (Flushes::default(), Arc::new(ManualClock::new(START_MS)));
-        let mut options = StoreOptions::new("/store");
-        options.look = Duration::ZERO;
-        let storage = Arc::new(flushes.disk());
-        let broker =
-            Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
-        broker.start(&tokio::runtime::Handle::current());
-        let router = broker
-            .processors()
-            .into_iter()
-            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-        let client = RemotingClient::new(ClientOptions::default(), Router::new());
-        OnBroken { flushes, clock, broker, server, client }
+        let node = OnDisk::open(flushes.disk(), clock.clone(), |_| {}).await.unwrap();
+        OnBroken { flushes, clock, node }
     }
 
     async fn call(&self, command: Command) -> Command {
-        self.client.invoke(&self.server.local_addr().to_string(), command, PATIENCE).await.unwrap()
+        self.node.call(command).await
+    }
+
+    async fn stop(self) -> Result<(), BrokerError> {
+        self.node.stop().await
     }
 }
 
@@ -81,7 +71,7 @@ async fn a_flush_that_hangs_is_10_after_its_time_and_the_message_is_delivered_la
     let node = OnBroken::start().await;
     assert_eq!(node.call(send("T", "first", "")).await.code, 0);
     let closed = node.flushes.gate.lock().unwrap();
-    let (client, addr) = (node.client.clone(), node.server.local_addr().to_string());
+    let (client, addr) = (node.node.client.clone(), node.node.addr());
     let sent = tokio::spawn(async move { client.invoke(&addr, send("T", "late", ""), PATIENCE).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     node.clock.advance(Duration::from_millis(4_900));
@@ -100,8 +90,7 @@ async fn a_flush_that_hangs_is_10_after_its_time_and_the_message_is_delivered_la
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(node.call(send("T", "next", "")).await.code, 0);
-    node.server.shutdown(Duration::from_secs(1)).await;
-    node.broker.shutdown().await.unwrap();
+    node.stop().await.unwrap();
 }
 
 /// A half message that did not wait for the disk cannot be read until the flush; its verdict may come before that.
@@ -122,15 +111,14 @@ async fn a_verdict_that_comes_before_the_flush_of_its_half_message_counts() {
         msg_id: "id".into(),
         ..Default::default()
     };
-    let (client, addr) = (node.client.clone(), node.server.local_addr().to_string());
+    let (client, addr) = (node.node.client.clone(), node.node.addr());
     let ended = tokio::spawn(async move { client.invoke(&addr, Command::of(&commit), PATIENCE).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!ended.is_finished(), "it waits for the flush");
     drop(closed);
     let answer = ended.await.unwrap().unwrap();
     assert_eq!(answer.code, 0, "{:?}", answer.remark);
-    node.server.shutdown(Duration::from_secs(1)).await;
-    node.broker.shutdown().await.unwrap();
+    node.stop().await.unwrap();
 }
 
 /// After a failed flush nothing is promised any more, by anyone; everybody is told why and what to do; reading goes on.
@@ -180,6 +168,5 @@ async fn after_a_failed_flush_every_write_is_14_with_the_reason_and_reading_goes
         19,
         "what is not known to be stored is not delivered"
     );
-    node.server.shutdown(Duration::from_secs(1)).await;
-    let _ = node.broker.shutdown().await;
+    let _ = node.stop().await;
 }

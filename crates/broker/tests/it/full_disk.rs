@@ -1,9 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use rocketwire_broker::{Broker, BrokerOptions};
 use rocketwire_protocol::header::{DeleteTopicRequestHeader, UpdateConsumerOffsetRequestHeader};
-use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
-use rocketwire_store::{Clock, StoreOptions, SystemClock};
+use rocketwire_remoting::{ClientOptions, RemotingClient, Router};
+use rocketwire_store::{Clock, SystemClock};
 use rocketwire_testkit::SimulatedDisk;
 
 use crate::support::*;
@@ -18,20 +17,12 @@ async fn a_full_disk_is_14_and_says_what_to_do() {
 async fn refuses(min_free_bytes: u64, min_free_percent: u8, says: &[&str]) {
     let disk = SimulatedDisk::new(7);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let mut options = StoreOptions::new("/store");
-    options.look = Duration::ZERO;
-    options.min_free_bytes = min_free_bytes;
-    options.min_free_percent = min_free_percent;
-    let broker =
-        Broker::open(BrokerOptions::default(), options, Arc::new(disk.clone()), clock, Arc::new(())).unwrap();
-    let router = broker
-        .processors()
-        .into_iter()
-        .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-    let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-    let client = RemotingClient::new(ClientOptions::default(), Router::new());
-    let addr = server.local_addr().to_string();
-    let call = async |body: &str| client.invoke(&addr, send("T", body, ""), PATIENCE).await.unwrap();
+    let opened = OnDisk::open(disk.clone(), clock, |options| {
+        options.min_free_bytes = min_free_bytes;
+        options.min_free_percent = min_free_percent;
+    });
+    let node = opened.await.unwrap();
+    let call = async |body: &str| node.call(send("T", body, "")).await;
     assert_eq!(call("x").await.code, 0);
 
     assert_eq!(call(&"x".repeat(1 << 20)).await.code, 0);
@@ -53,28 +44,18 @@ async fn refuses(min_free_bytes: u64, min_free_percent: u8, says: &[&str]) {
         assert!(remark.contains(part), "{remark}");
     }
     assert_eq!(refused.fields.get("MSG_REGION").unwrap(), "DefaultRegion");
-    let pulled = client.invoke(&addr, pull("T", 0, 0, "*", None), PATIENCE).await.unwrap();
-    assert_eq!(pulled.code, 0, "reading goes on");
-    server.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(node.call(pull("T", 0, 0, "*", None)).await.code, 0, "reading goes on");
+    let _ = node.stop().await;
 }
 
-/// A broker on this disk, and how to reach it.
-async fn start(disk: &SimulatedDisk) -> (Broker, Server, String) {
-    let mut options = StoreOptions::new("/store");
-    options.look = Duration::ZERO;
-    options.min_free_bytes = 200 << 10;
-    options.segment_bytes = 64 << 10;
-    options.max_pending_bytes = 64 << 10;
+async fn start(disk: &SimulatedDisk) -> OnDisk {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let broker =
-        Broker::open(BrokerOptions::default(), options, Arc::new(disk.clone()), clock, Arc::new(())).unwrap();
-    let router = broker
-        .processors()
-        .into_iter()
-        .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-    let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-    let addr = server.local_addr().to_string();
-    (broker, server, addr)
+    let opened = OnDisk::open(disk.clone(), clock, |options| {
+        options.min_free_bytes = 200 << 10;
+        options.segment_bytes = 64 << 10;
+        options.max_pending_bytes = 64 << 10;
+    });
+    opened.await.unwrap()
 }
 
 /// What four senders were told, until each of them was told often enough that the disk is full.
@@ -137,13 +118,12 @@ async fn fill(addr: &str, from: usize, until: fn(&Told) -> bool) -> Told {
 #[tokio::test]
 async fn a_disk_that_fills_up_under_senders_harms_nothing_and_heals() {
     let disk = SimulatedDisk::new(8);
-    let (broker, server, addr) = start(&disk).await;
-    let client = RemotingClient::new(ClientOptions::default(), Router::new());
-    let call = async |command| client.invoke(&addr, command, PATIENCE).await.unwrap();
+    let node = start(&disk).await;
+    let call = async |command| node.call(command).await;
     assert_eq!(call(send("Old", "x", "")).await.code, 0);
     // Room for some hundred messages, and then not even for one byte beyond what is kept free.
     disk.set_capacity(disk.used() + (600 << 10));
-    let mut told = fill(&addr, 0, |told| told.refused.len() >= 3).await;
+    let mut told = fill(&node.addr(), 0, |told| told.refused.len() >= 3).await;
     assert!(told.stored.len() > 100, "{} messages found room", told.stored.len());
     for remark in &told.refused {
         for part in ["/store", "bytes are free", "204800 have to be", "min_free_bytes"] {
@@ -168,20 +148,15 @@ async fn a_disk_that_fills_up_under_senders_harms_nothing_and_heals() {
 
     disk.set_capacity(u64::MAX);
     // Without a restart.
-    let more = fill(&addr, 1_000_000, |told| told.stored.len() >= 20).await;
+    let more = fill(&node.addr(), 1_000_000, |told| told.stored.len() >= 20).await;
     told.stored.extend(more.stored);
-    drop(client);
-    server.shutdown(Duration::from_secs(1)).await;
-    broker.shutdown().await.unwrap();
+    node.stop().await.unwrap();
 
     disk.power_cycle();
-    let (broker, server, addr) = start(&disk).await;
-    let client = RemotingClient::new(ClientOptions::default(), Router::new());
+    let node = start(&disk).await;
     for (sender, offset, body) in told.stored {
-        let answer =
-            client.invoke(&addr, pull("T", sender as i32, offset, "*", None), PATIENCE).await.unwrap();
+        let answer = node.call(pull("T", sender as i32, offset, "*", None)).await;
         assert_eq!(decode(answer.body)[0].body(), *body, "queue {sender}, offset {offset}");
     }
-    server.shutdown(Duration::from_secs(1)).await;
-    broker.shutdown().await.unwrap();
+    node.stop().await.unwrap();
 }

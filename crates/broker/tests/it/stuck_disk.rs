@@ -3,10 +3,8 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_broker::{Broker, BrokerOptions};
 use rocketwire_protocol::{Command, header::ViewMessageRequestHeader};
-use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions};
-use rocketwire_store::{MemoryStorage, StoreOptions};
+use rocketwire_store::MemoryStorage;
 use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 
 use crate::support::*;
@@ -33,23 +31,6 @@ impl Stuck {
         });
         Stuck { disk, gate, entered }
     }
-
-    /// A broker on this disk, and the way to it.
-    async fn broker(&self, clock: &Arc<ManualClock>) -> (Broker, Server, RemotingClient, String) {
-        let mut options = StoreOptions::new("/store");
-        options.look = Duration::ZERO;
-        let storage = Arc::new(self.disk.clone());
-        let broker =
-            Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(())).unwrap();
-        broker.start(&tokio::runtime::Handle::current());
-        let router = broker
-            .processors()
-            .into_iter()
-            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-        let addr = server.local_addr().to_string();
-        (broker, server, RemotingClient::new(ClientOptions::default(), Router::new()), addr)
-    }
 }
 
 #[tokio::test]
@@ -57,9 +38,9 @@ impl Stuck {
 async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
     let disk = Stuck::new("offsets");
     let clock = Arc::new(ManualClock::new(START_MS));
-    let (broker, server, client, addr) = disk.broker(&clock).await;
-    assert_eq!(client.invoke(&addr, send("T", "x", ""), PATIENCE).await.unwrap().code, 0);
-    let (parked, asked) = (broker.clone(), (client.clone(), addr.clone()));
+    let node = OnDisk::open(disk.disk.clone(), clock.clone(), |_| {}).await.unwrap();
+    assert_eq!(node.call(send("T", "x", "")).await.code, 0);
+    let (parked, asked) = (node.broker.clone(), (node.client.clone(), node.addr()));
     let pulled = tokio::spawn(async move {
         asked.0.invoke(&asked.1, pull("T", 0, 1, "*", Some(Duration::from_secs(15))), PATIENCE).await
     });
@@ -72,8 +53,7 @@ async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
     clock.advance(Duration::from_secs(20));
     assert_eq!(pulled.await.unwrap().unwrap().code, 19);
     drop(closed);
-    server.shutdown(Duration::from_secs(1)).await;
-    broker.shutdown().await.unwrap();
+    node.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -81,12 +61,12 @@ async fn a_stuck_disk_does_not_keep_parked_pulls_from_their_deadline() {
 async fn a_second_sender_waits_until_the_topic_is_saved() {
     let disk = Stuck::new("topics");
     let clock = Arc::new(ManualClock::new(START_MS));
-    let (broker, server, client, addr) = disk.broker(&clock).await;
+    let node = OnDisk::open(disk.disk.clone(), clock.clone(), |_| {}).await.unwrap();
     *disk.entered.lock().unwrap() = false;
     let closed = disk.gate.lock().unwrap();
     let sending: Vec<_> = (0..2)
         .map(|_| {
-            let (client, addr) = (client.clone(), addr.clone());
+            let (client, addr) = (node.client.clone(), node.addr());
             tokio::spawn(async move { client.invoke(&addr, send("T", "x", ""), PATIENCE).await })
         })
         .collect();
@@ -94,13 +74,12 @@ async fn a_second_sender_waits_until_the_topic_is_saved() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     // A crash now would take the topic back: nobody may have been told that a message of it is stored.
     assert!(sending.iter().all(|sending| !sending.is_finished()));
-    assert!(broker.topics().iter().all(|topic| topic.topic_name != "T"));
+    assert!(node.broker.topics().iter().all(|topic| topic.topic_name != "T"));
     drop(closed);
     for sending in sending {
         assert_eq!(sending.await.unwrap().unwrap().code, 0);
     }
-    server.shutdown(Duration::from_secs(1)).await;
-    broker.shutdown().await.unwrap();
+    node.stop().await.unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_broker::{Broker, BrokerError, BrokerOptions};
 use rocketwire_protocol::{
     Command, ResponseCode, Version,
     body::{self, ConsumerData, HeartbeatData, MessageModel, ProducerData, SubscriptionData},
@@ -15,7 +15,7 @@ use rocketwire_remoting::{
     Answer, ClientOptions, ConnectionEvent, ConnectionListener, Lane, RemotingClient, Router, Server,
     ServerOptions, processor_fn,
 };
-use rocketwire_store::{MemoryStorage, StoreOptions};
+use rocketwire_store::{Clock, MemoryStorage, Storage, StoreOptions};
 use rocketwire_testkit::ManualClock;
 
 /// Patience with a busy machine; nothing is ever expected to take this long.
@@ -106,6 +106,50 @@ impl Node {
         let (storage, clock) = (self.storage.clone(), self.clock.clone());
         self.stop().await;
         Node::on(BrokerOptions::default(), storage, clock).await
+    }
+}
+
+/// A broker that listens, on a disk that a test has in its hand, and a client of it.
+pub(crate) struct OnDisk {
+    pub(crate) broker: Broker,
+    pub(crate) server: Server,
+    pub(crate) client: RemotingClient,
+}
+
+impl OnDisk {
+    /// `change` gets the store's options to change.
+    pub(crate) async fn open(
+        disk: impl Storage,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut StoreOptions),
+    ) -> Result<OnDisk, BrokerError> {
+        let mut options = StoreOptions::new("/store");
+        options.look = Duration::ZERO;
+        change(&mut options);
+        let broker = Broker::open(BrokerOptions::default(), options, Arc::new(disk), clock, Arc::new(()))?;
+        broker.start(&tokio::runtime::Handle::current());
+        let router = broker
+            .processors()
+            .into_iter()
+            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
+        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
+        let client = RemotingClient::new(ClientOptions::default(), Router::new());
+        Ok(OnDisk { broker, server, client })
+    }
+
+    pub(crate) fn addr(&self) -> String {
+        self.server.local_addr().to_string()
+    }
+
+    pub(crate) async fn call(&self, command: Command) -> Command {
+        self.client.invoke(&self.addr(), command, PATIENCE).await.unwrap()
+    }
+
+    /// Ends it in order, as far as its disk lets it.
+    pub(crate) async fn stop(self) -> Result<(), BrokerError> {
+        self.broker.drain();
+        self.server.shutdown(Duration::from_secs(1)).await;
+        self.broker.shutdown().await
     }
 }
 
