@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::append::{self, Completion, Flusher, InFlight, Pending, Wake, Writer};
 use crate::error::{AppendError, OpenError, TableError};
-use crate::log::{Log, lock};
+use crate::log::{Failure, Log, lock};
 use crate::options::Drive;
 use crate::table::Table;
 
@@ -169,9 +169,21 @@ impl<C: Completion> Handle<C> {
         lock(&self.shared.pending).refuse(AppendError::Closed);
         self.stop(engine);
         let log = &self.shared.log;
-        let flushed = log.sync().and_then(|()| log.seal_closed()).and_then(|()| log.save_checkpoint());
+        let flushed = log
+            .sync()
+            .and_then(|()| self.trim())
+            .and_then(|()| log.seal_closed())
+            .and_then(|()| log.save_checkpoint());
         drop(lock(&log.folder_lock).take());
         flushed.map_err(|failure| AppendError::Poisoned { error: failure.text })
+    }
+
+    /// Takes the zeros behind the log's end back. Whoever drops the last clone in a completion has the writer already;
+    /// the next start does it then.
+    fn trim(&self) -> Result<(), Failure> {
+        let Ok(mut writer) = self.writer.try_lock() else { return Ok(()) };
+        writer.trim()?;
+        self.shared.log.sync()
     }
 
     fn stop(&self, engine: Engine<C>) {

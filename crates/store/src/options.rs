@@ -14,8 +14,12 @@ pub struct StoreOptions {
     /// it with `flush_timeout`. Default 5 s (Java's `syncFlushTimeout`).
     pub flush_timeout: Duration,
     /// Size at which a log segment is closed and the next begins. Default 64 MiB. Larger segments mean fewer files,
-    /// coarser retention and a longer scan at start; they are never pre-filled.
+    /// coarser retention and a longer scan at start.
     pub segment_bytes: u64,
+    /// [`Flush::Sync`]: zeros that are written behind the end of the log in one go, as long as the segment is at least
+    /// that long, so that a flush need not change the file. Default 256 KiB; zero writes none. A crash leaves them, and
+    /// the next start takes them off.
+    pub zeros_ahead: u64,
     /// Size at which a frame is closed. Default 64 KiB. A read of old data checks one whole frame at least;
     /// an append larger than this is still one frame.
     pub frame_bytes: usize,
@@ -56,6 +60,7 @@ impl StoreOptions {
             flush_interval: Duration::from_millis(500),
             flush_timeout: Duration::from_secs(5),
             segment_bytes: 64 << 20,
+            zeros_ahead: 256 << 10,
             frame_bytes: 64 << 10,
             max_pending_bytes: 32 << 20,
             look: Duration::from_micros(50),

@@ -11,7 +11,7 @@ use crate::error::AppendError;
 use crate::log::{ClosedSegment, Failure, Log, Piece, Segment, frame, lock};
 use crate::options::OnFull;
 use crate::planted::{crash_point, planted};
-use crate::storage::write_all_at;
+use crate::storage::{write_all_at, write_zeros_at};
 
 /// Between two looks at the free space of the disk.
 const DISK_CHECK: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ const SLOW_WRITE: Duration = Duration::from_millis(10);
 const SLOW_REST: Duration = Duration::from_secs(1);
 /// Closed segments that may wait for their index file; then the writer makes them itself.
 const MAX_UNSEALED: usize = 4;
+/// Zeros end where a page of the file does.
+const PAGE: u64 = 4096;
 
 /// Takes what is pending, writes it in one go, flushes it, publishes it, answers.
 pub(crate) struct Writer<C> {
@@ -35,6 +37,8 @@ pub(crate) struct Writer<C> {
     segment: Arc<Segment>,
     /// Bytes in the segment.
     length: u64,
+    /// Bytes of its file: zeros follow `length` with sync flushes.
+    file_length: u64,
     /// Store time of the last record that was written.
     last_timestamp: i64,
     next_disk_check: Duration,
@@ -59,6 +63,7 @@ impl<C: Completion> Writer<C> {
             closed: Vec::new(),
             segment,
             length,
+            file_length: length,
             last_timestamp,
             next_disk_check: Duration::ZERO,
             slow_until: Duration::ZERO,
@@ -187,16 +192,54 @@ impl<C: Completion> Writer<C> {
         written.map_err(|error| Failure::new("write", &self.segment.path, error))?;
         self.length += bytes.len() as u64;
         self.unchecked += bytes.len() as u64;
+        self.write_ahead()
+    }
+
+    /// With sync flushes: zeros behind what was written, once it has used up those of the last time.
+    ///
+    /// A flush of bytes that replace zeros writes those bytes. One of bytes that make the file longer writes the file
+    /// system's journal too, and takes half as long again. The number of zeros follows that of the bytes in the
+    /// segment, so that a small store stays small.
+    fn write_ahead(&mut self) -> Result<(), Failure> {
+        if self.length <= self.file_length {
+            return Ok(());
+        }
+        self.file_length = self.length;
+        let options = &self.log.options;
+        let ahead = self.length.min(options.zeros_ahead);
+        let end = (self.length + ahead).next_multiple_of(PAGE).min(options.segment_bytes);
+        let zeros = end.saturating_sub(self.length);
+        // They are not worth a failure: there are none on a disk that is nearly full.
+        let has_room = || self.log.disk.has_room_for(self.unchecked + 2 * zeros);
+        if !self.log.is_sync() || ahead == 0 || zeros == 0 || !has_room() {
+            return Ok(());
+        }
+        let written = write_zeros_at(&*self.segment.file, self.length, zeros);
+        written.map_err(|error| Failure::new("write", &self.segment.path, error))?;
+        self.file_length = end;
+        self.unchecked += zeros;
+        Ok(())
+    }
+
+    /// Takes the zeros back: the segment grows no more, or the store is about to be closed.
+    pub(crate) fn trim(&mut self) -> Result<(), Failure> {
+        if self.file_length > self.length {
+            let trimmed = self.segment.file.set_len(self.length);
+            self.log.segments.mark_unsynced(&self.segment);
+            trimmed.map_err(|error| Failure::new("trim", &self.segment.path, error))?;
+            self.file_length = self.length;
+        }
         Ok(())
     }
 
     /// Begins the next segment. Its name becomes durable with the next flush, before anything in it is.
     fn roll(&mut self, last_timestamp: i64) -> Result<(), Failure> {
+        self.trim()?;
         let end = self.segment.start + self.length;
         let closed = ClosedSegment { start: self.segment.start, end, last_timestamp };
         self.segment = self.log.segments.roll(end, last_timestamp, &*self.log.storage)?;
         self.closed.push(closed);
-        self.length = 0;
+        (self.length, self.file_length) = (0, 0);
         crash_point("roll.created");
         Ok(())
     }

@@ -42,6 +42,11 @@ impl Disk {
         }
     }
 
+    /// Whether so many bytes more than at the last look would leave it not full.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.space().available.saturating_sub(bytes) >= self.limit().0
+    }
+
     /// Looks at the disk; whether it is full. A disk that does not tell keeps the last answer.
     pub(crate) fn refresh(&self, storage: &dyn Storage, paths: &Paths) -> bool {
         if let Ok(space) = storage.space(&paths.root) {

@@ -122,6 +122,8 @@ struct Recovery<'a> {
     closed: VecDeque<ClosedSegment>,
     /// The last of `closed`, if its entries are in memory.
     unsealed: Option<ClosedSegment>,
+    /// Segments whose files go on with zeros.
+    untrimmed: Vec<ClosedSegment>,
     /// Behind the last good frame.
     end: u64,
     last_timestamp: i64,
@@ -139,6 +141,7 @@ impl<'a> Recovery<'a> {
             index: Index::default(),
             closed: VecDeque::new(),
             unsealed: None,
+            untrimmed: Vec::new(),
             end: origin.start,
             last_timestamp: 0,
             report: RecoveryReport::default(),
@@ -160,7 +163,7 @@ impl<'a> Recovery<'a> {
             if self.adopt_index(start, !later.is_empty())? {
                 continue;
             }
-            if let Some(scanned) = self.scan_segment(start, !later.is_empty())? {
+            if let Some(scanned) = self.scan_segment(start, later.first().copied())? {
                 return self.damaged(Some(scanned), later);
             }
         }
@@ -214,6 +217,7 @@ impl<'a> Recovery<'a> {
         checkpoint: &Mutex<Checkpoint>,
         options: &StoreOptions,
     ) -> Result<(Arc<Segment>, u64), OpenError> {
+        self.trim()?;
         let active = self.open_active(options)?;
         self.remove_strays()?;
         let stale: Vec<u64> = self.closed.iter().map(|segment| segment.start).collect();
@@ -246,6 +250,17 @@ impl<'a> Recovery<'a> {
         self.report.queues = self.registry.iter().count();
         self.report.repaired.clone_from(&self.origin.repaired);
         Ok((active, self.end))
+    }
+
+    /// Takes zeros off that were written ahead of the log.
+    fn trim(&self) -> Result<(), OpenError> {
+        for segment in &self.untrimmed {
+            let path = self.paths.segment(segment.start);
+            let file = self.storage.open(&path).map_err(OpenError::io("open", &path))?;
+            file.set_len(segment.end - segment.start).map_err(OpenError::io("trim", &path))?;
+            file.sync_data().map_err(OpenError::io("flush", &path))?;
+        }
+        Ok(())
     }
 
     /// The last segment goes on growing when its entries are in memory and it has room; else there is a new one.

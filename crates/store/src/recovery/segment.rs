@@ -5,6 +5,7 @@ use crate::log::scan::{Frame, FrameReader};
 use crate::log::{ClosedSegment, IndexDraft};
 use crate::planted::{crash_point, planted};
 use crate::queue::{QueueName, SegmentIndex};
+use crate::storage::is_zero_from;
 
 impl Recovery<'_> {
     /// Takes a segment over from its index file, without reading it, if that can be trusted: the segment is durable
@@ -55,10 +56,13 @@ impl Recovery<'_> {
     }
 
     /// Reads a segment frame by frame. The place of the first bad frame, if there is one.
+    ///
+    /// Zeros behind the last frame were written ahead of the log, and end with the file: nothing was ever there. `next` is
+    /// where the next segment begins.
     pub(super) fn scan_segment(
         &mut self,
         start: u64,
-        has_later: bool,
+        next: Option<u64>,
     ) -> Result<Option<BadFrame>, OpenError> {
         let path = self.paths.segment(start);
         let file = self.storage.open(&path).map_err(OpenError::io("open", &path))?;
@@ -74,10 +78,15 @@ impl Recovery<'_> {
         let scanned = ClosedSegment { start, end, last_timestamp };
         self.closed.push_back(scanned);
         if end < file_end {
-            self.unsealed = Some(scanned);
-            return Ok(Some(BadFrame { segment: start, file_end }));
+            let is_unused = next.is_none_or(|next| next == end)
+                && is_zero_from(&*file, end - start).map_err(OpenError::io("read", &path))?;
+            if !is_unused {
+                self.unsealed = Some(scanned);
+                return Ok(Some(BadFrame { segment: start, file_end }));
+            }
+            self.untrimmed.push(scanned);
         }
-        if has_later {
+        if next.is_some() {
             self.seal(scanned)?
         } else {
             self.unsealed = Some(scanned)

@@ -100,6 +100,33 @@ pub(crate) fn write_all_at(file: &dyn StorageFile, mut bytes: &[u8], mut at: u64
     Ok(())
 }
 
+/// Writes `count` zeros.
+pub(crate) fn write_zeros_at(file: &dyn StorageFile, mut at: u64, mut count: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while count > 0 {
+        let size = count.min(ZEROS.len() as u64);
+        write_all_at(file, ZEROS.get(..size as usize).unwrap_or_default(), at)?;
+        at += size;
+        count -= size;
+    }
+    Ok(())
+}
+
+/// Whether all bytes of a file from `at` on are zeros. None are there at its end.
+pub(crate) fn is_zero_from(file: &dyn StorageFile, mut at: u64) -> io::Result<bool> {
+    let mut window = vec![0; 64 << 10];
+    loop {
+        let filled = read_full_at(file, &mut window, at)?;
+        if window.iter().take(filled).any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        if filled < window.len() {
+            return Ok(true);
+        }
+        at += filled as u64;
+    }
+}
+
 /// Whether a read may wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {

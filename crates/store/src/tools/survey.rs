@@ -7,7 +7,7 @@ use super::{ToolError, folder::Folder};
 use crate::log::paths;
 use crate::log::scan::{Frame, FrameReader};
 use crate::octets::u64_at;
-use crate::storage::{StorageFile, read_range};
+use crate::storage::{StorageFile, is_zero_from, read_range};
 
 /// Bytes of the log that are no frames, from the end of a good frame to the begin of the next, across files if need be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Extent {
     pub(super) start: u64,
     /// Behind its last byte, or where the next segment begins if that is earlier.
     pub(super) end: u64,
-    /// Behind its last byte.
+    /// Behind its last byte, but for zeros that were written ahead of the log.
     pub(super) file_end: u64,
 }
 
@@ -111,9 +111,9 @@ impl Survey {
         let path = folder.paths.segment(start);
         let file = folder.storage.open(&path).map_err(ToolError::io("open", &path))?;
         let mut reader = FrameReader::new(&*file, start).map_err(ToolError::io("read", &path))?;
-        let file_end = reader.end();
-        let end = next.map_or(file_end, |next| next.min(file_end));
-        self.extents.push(Extent { start, end, file_end });
+        let mut file_end = reader.end();
+        let mut end = next.map_or(file_end, |next| next.min(file_end));
+        let is_unused = |from: u64| is_zero_from(&*file, from - start).map_err(ToolError::io("read", &path));
         let mut at = start;
         while at < end {
             let found = reader.next().map_err(ToolError::io("read", &path))?;
@@ -122,6 +122,7 @@ impl Survey {
                     self.durable = self.durable.max(durable);
                     at = frame_end;
                 }
+                _ if next.is_none() && is_unused(at)? => end = at,
                 _ => {
                     let good = next_frame(&file, start, at, end).map_err(ToolError::io("read", &path))?;
                     self.add_hole(start, at, good);
@@ -130,6 +131,10 @@ impl Survey {
                 }
             }
         }
+        if is_unused(end)? {
+            file_end = end;
+        }
+        self.extents.push(Extent { start, end, file_end });
         self.end = end;
         Ok(())
     }

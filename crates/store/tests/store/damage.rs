@@ -288,10 +288,11 @@ fn bytes_behind_the_end_of_a_crashed_store_are_cut_and_reported() {
     for _ in 0..10 {
         world.append(&mut random);
     }
+    let end = world.log().physical_bounds().max as u64;
     world.disk.power_cycle();
     let path = Path::new("/store/log/00000000000000000000");
     let mut bytes = world.disk.contents(path).unwrap();
-    let end = bytes.len() as u64;
+    bytes.truncate(end as usize);
     bytes.extend(b"half of a frame that nobody was told of");
     world.disk.replace(path, bytes);
     let disk = Arc::new(world.disk.clone());

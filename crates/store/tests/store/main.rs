@@ -1,6 +1,7 @@
 //! The store from outside: what it promises, and what it does when the disk does not keep its own promises.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test binary
 
+mod ahead;
 mod append;
 mod damage;
 mod deletion;

@@ -83,7 +83,7 @@ fn live(seed: u64, tally: &mut Tally) {
     for _ in 0..6 {
         boot(&mut world, &mut random, tally);
         world.check();
-        world.disk.fail_at(world.disk.operations() + random.below(150), Fault::PowerCut);
+        world.disk.fail_at(world.disk.operations() + random.below(200), Fault::PowerCut);
         for _ in 0..random.below(40) {
             act(&mut world, &mut random, tally);
             if !world.disk.is_on() {
