@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use rocketwire::{MessageQueue, PullOptions, PullStatus};
+use rocketwire::{Client, MessageQueue, NewTopic, PullOptions, PullStatus};
 
 use crate::{load, serve::Serve};
 
@@ -31,6 +31,10 @@ pub struct Book {
     pub acked: Vec<Receipt>,
     /// Topic -> whether it is there; `None` while nobody knows.
     pub topics: BTreeMap<String, Option<bool>>,
+    /// Messages to those topics so far; each says which one it is.
+    pub sent_to_topics: u64,
+    /// Topic -> the last of them that can have gone with a deletion that was answered.
+    pub deleted_up_to: BTreeMap<String, u64>,
     /// Body -> what it is, until it is found.
     tried: HashMap<String, Tried>,
     /// Queue -> the next offset that nobody has looked at yet.
@@ -198,7 +202,7 @@ impl Book {
         deleted
     }
 
-    async fn compare_topics(&mut self, client: &rocketwire::Client) {
+    async fn compare_topics(&mut self, client: &Client) {
         let there = client.admin().topics().await.unwrap();
         for (topic, expected) in &mut self.topics {
             let is_there = there.iter().any(|name| **name == **topic);
@@ -206,7 +210,35 @@ impl Book {
                 expected.is_none_or(|expected| expected == is_there),
                 "{topic}: {expected:?}, and is {is_there}"
             );
-            *expected = Some(is_there);
+            if !is_there {
+                // What nobody can delete any more would be in the next topic of that name.
+                client.admin().create_topic(&NewTopic::new(topic, 1)).await.unwrap();
+            }
+            let numbers = numbers_in(client, topic).await;
+            assert!(is_there || numbers.is_empty(), "{topic} is new, and has {numbers:?}");
+            let deleted = self.deleted_up_to.get(topic).copied().unwrap_or(0);
+            assert!(
+                numbers.iter().all(|number| *number > deleted),
+                "{topic} was deleted after {deleted}, and has {numbers:?}"
+            );
+            *expected = Some(true);
         }
+    }
+}
+
+/// What the messages of an operator's topic say.
+async fn numbers_in(client: &Client, topic: &str) -> Vec<u64> {
+    let queue = MessageQueue { topic: topic.into(), broker_name: "broker-a".into(), queue_id: 0 };
+    let mut options = PullOptions::default();
+    options.timeout = Duration::from_secs(30);
+    let (mut found, mut at) = (Vec::new(), 0);
+    loop {
+        let pulled = client.pull(&queue, at, &options).await.unwrap();
+        if pulled.next_offset <= at {
+            return found;
+        }
+        at = pulled.next_offset;
+        let number = |body: &[u8]| std::str::from_utf8(body).unwrap().parse::<u64>().unwrap();
+        found.extend(pulled.messages.iter().map(|message| number(&message.body)));
     }
 }

@@ -185,12 +185,20 @@ async fn operate(client: Client, mut random: Random, shared: Rc<Shared>) {
                 return;
             }
             shared.book.borrow_mut().topics.insert(topic.clone(), Some(true));
-            let _ = producer.send(Message::new(&*topic, "x")).await;
+            let number = {
+                let mut book = shared.book.borrow_mut();
+                book.sent_to_topics += 1;
+                book.sent_to_topics.to_string()
+            };
+            let _ = producer.send(Message::new(&*topic, number)).await;
         } else {
             if client.admin().delete_topic(&topic).await.is_err() {
                 return;
             }
-            shared.book.borrow_mut().topics.insert(topic, Some(false));
+            let mut book = shared.book.borrow_mut();
+            let sent = book.sent_to_topics;
+            book.deleted_up_to.insert(topic.clone(), sent);
+            book.topics.insert(topic, Some(false));
         }
         tokio::time::sleep(Duration::from_millis(random.below(20))).await;
     }

@@ -24,6 +24,8 @@ pub const RUNNING: &[Place] = &[
     place("snapshot.encoded", 3),
     place("snapshot.saved", 3),
     place("deletion.noted", 2),
+    place("deletion.stored", 2),
+    place("deletion.forgotten", 2),
     place("retention.noted", 1),
     place("retention.removed", 2),
 ];
