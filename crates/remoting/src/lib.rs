@@ -50,6 +50,7 @@ mod client;
 mod connection;
 mod dispatch;
 mod error;
+mod latency;
 mod options;
 mod planted;
 mod server;
@@ -61,6 +62,7 @@ pub use client::RemotingClient;
 pub use connection::{Connection, ConnectionEvent, ConnectionListener, Counters};
 pub use dispatch::{Answer, HookError, Lane, Processor, Request, Responder, Router, RpcHook, processor_fn};
 pub use error::{BindError, CloseCause, Phase, RpcError, RpcErrorKind, Tried};
+pub use latency::{AnswerEnd, LATENCY_BOUNDS, Latency};
 pub use options::{
     ClientOptions, ConnectionOptions, InvalidNetwork, Network, ServerOptions, SocketOptions, SocksProxy,
 };

@@ -19,6 +19,7 @@ use crate::{
     CloseCause, ConnectionOptions, Phase, RpcError,
     dispatch::Return,
     error,
+    latency::{Answered, Latencies},
     planted::planted,
     sync::{
         Mutex, MutexGuard,
@@ -34,6 +35,7 @@ pub(crate) struct Endpoint {
     lookers: Vec<Looker>,
     pub(crate) listener: Option<Arc<dyn ConnectionListener>>,
     pub(crate) counters: Counters,
+    pub(crate) latencies: Latencies,
     pub(crate) shutting_down: AtomicBool,
     /// No request is taken on any more, and connections close once those in work have ended.
     pub(crate) draining: AtomicBool,
@@ -52,6 +54,7 @@ impl Endpoint {
     ) -> Arc<Endpoint> {
         Arc::new(Endpoint {
             lookers: (0..runtimes.max(1)).map(|_| Looker::new(options.look)).collect(),
+            latencies: Latencies::new(router.codes()),
             options,
             router,
             listener,
@@ -131,6 +134,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     /// Encoded frames for the task to write.
     pub(crate) out: Vec<u8>,
+    /// What of it is answers.
+    pub(crate) answered: Vec<Answered>,
     pub(crate) in_flight: InFlight<Result<Command, CallEnd>>,
     pub(crate) closed: Option<Arc<CloseCause>>,
     /// This side wants to close.
@@ -174,6 +179,7 @@ impl Shared {
             runtime: Handle::current(),
             state: Mutex::new(State {
                 out: Vec::new(),
+                answered: Vec::new(),
                 in_flight,
                 closed: None,
                 closing: None,
@@ -220,6 +226,7 @@ impl Shared {
     pub(crate) fn answer(&self, mut response: Command, back: Return) {
         let mut state = self.lock();
         if state.closed.is_none() {
+            state.answered.push(Answered::new(&response, &back));
             self.encode_answer(&mut response, back, &mut state.out);
         }
         let sleeper = state.sleeper.take();
@@ -323,6 +330,7 @@ impl Shared {
         let mut state = self.lock();
         state.closed = Some(cause.clone());
         state.out = Vec::new();
+        let lost = std::mem::take(&mut state.answered);
         state.writing = 0;
         let left = planted("calls left behind by a close");
         let (_, wakers) = if left {
@@ -333,6 +341,7 @@ impl Shared {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
+        self.endpoint.latencies.count(&lost, tokio::time::Instant::now(), true);
     }
 
     pub(crate) fn taken(&self) {

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{Connection, ConnectionEvent, pace::Pace, shared::Shared};
-use crate::{CloseCause, dispatch::Return, planted::planted, sniff};
+use crate::{CloseCause, dispatch::Return, latency::Answered, planted::planted, sniff};
 
 /// Bytes of a read at first. It doubles each time a read fills it: a thousand busy connections fit into a processor's cache.
 const FIRST_READ: usize = 8 << 10;
@@ -33,6 +33,8 @@ const FEW: usize = 512;
 const READS: usize = 2;
 /// How long a peer that was answered may take to hang up.
 const LINGER: Duration = Duration::from_secs(1);
+/// Answers that wait to be counted while their connection has always something to write.
+const UNCOUNTED: usize = 4096;
 /// When an idle connection gives its buffers back.
 const SHRINK: Duration = Duration::from_secs(1);
 
@@ -56,6 +58,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         unread: !input.is_empty(),
         input,
         out: Vec::new(),
+        answered: Vec::new(),
         written: 0,
         answers: Vec::new(),
         handled: 0,
@@ -102,6 +105,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
     if matches!(&*cause, CloseCause::Idle(_)) {
         endpoint.emit(ConnectionEvent::Idle(connection.clone()));
     }
+    endpoint.latencies.count(&task.answered, Instant::now(), true);
     shared.closed(&cause);
     if task.drained {
         Box::pin(linger(&mut task.io)).await;
@@ -131,6 +135,8 @@ struct Task<'a, T> {
     unread: bool,
     /// Being written: `out[written..]` is left.
     out: Vec<u8>,
+    /// What of it is answers; counted when all of it is written.
+    answered: Vec<Answered>,
     written: usize,
     answers: Vec<Command>,
     /// Requests of this turn that are not counted yet.
@@ -199,6 +205,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if worked {
             self.last_active = now;
             self.quiet = false;
+            self.count_answered(now);
         }
         if self.next_deadline.is_some_and(|deadline| deadline <= now.into_std()) {
             self.expire_calls(now);
@@ -308,7 +315,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
     fn handle_request(&mut self, command: Command, cx: &mut Context<'_>) {
         let endpoint = &self.shared.endpoint;
         self.handled += 1;
-        let back = Return::of(&command);
+        let begun = self.frames_since.unwrap_or(self.last_active);
+        let back = Return::of(&command, begun);
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
         if self.ended {
             return;
@@ -317,12 +325,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         if self.shared.is_draining() && !(shutting_down && command.version > Version::V5_3_1) {
             return;
         }
-        let response = endpoint.router.dispatch(&self.connection, command, shutting_down, cx);
-        if let Some(mut response) = response
-            && (!back.oneway || planted("one-way request is answered"))
+        let response = endpoint.router.dispatch(&self.connection, command, begun, shutting_down, cx);
+        let Some(mut response) = response else { return };
+        self.answered.push(Answered::new(&response, &back));
+        if (!back.oneway || planted("one-way request is answered"))
             && !(planted("answer dropped when the buffer is full") && self.out.len() > 65_536)
         {
             self.shared.encode_answer(&mut response, back, &mut self.out);
+        }
+    }
+
+    /// Counts the answers that are written, once all are, or so many that some must be.
+    fn count_answered(&mut self, now: Instant) {
+        if self.out.is_empty() && !self.answered.is_empty() || self.answered.len() >= UNCOUNTED {
+            self.shared.endpoint.latencies.count(&self.answered, now, false);
+            self.answered.clear();
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use rocketwire_protocol::{Command, RequestCode, ResponseCode, Version};
+use tokio::time::Instant;
 
 use super::{
     Answer, HookError, Lane, Processor, Request, Responder, Return, RpcHook, lane::Turn, panic_text,
@@ -84,6 +85,11 @@ impl Router {
         }
     }
 
+    /// All codes that have a route, sorted.
+    pub(crate) fn codes(&self) -> impl Iterator<Item = i32> {
+        self.routes.iter().map(|(code, _)| *code)
+    }
+
     fn find(&self, code: i32) -> Option<&Route> {
         match self.routes.binary_search_by_key(&code, |(code, _)| *code) {
             Ok(at) => self.routes.get(at).map(|(_, route)| route),
@@ -98,6 +104,7 @@ impl Router {
         &self,
         connection: &Connection,
         command: Command,
+        begun: Instant,
         shutting_down: bool,
         cx: &mut Context<'_>,
     ) -> Option<Command> {
@@ -113,7 +120,7 @@ impl Router {
             Ok(true) => return Some(busy("[REJECTREQUEST]")),
             Err(panic) => return Some(panicked(&*panic)),
         }
-        let request = Request { command, connection: connection.clone() };
+        let request = Request { command, connection: connection.clone(), begun };
         match route.lane.pool() {
             None if self.hooks.is_empty() => self.run_inline(route, connection, request, cx),
             None => self.run_hooked(route, request, cx),
@@ -129,7 +136,7 @@ impl Router {
         request: Request,
         cx: &mut Context<'_>,
     ) -> Option<Command> {
-        let back = Return::of(&request.command);
+        let back = Return::of(&request.command, request.begun);
         match guarded(|| route.processor.process(request)) {
             Answer::Now(response) => Some(response),
             Answer::Taken => None,
@@ -158,7 +165,7 @@ impl Router {
         if let Err(abort @ HookError::Abort { .. }) = &before {
             return Some(abort.response());
         }
-        let original = request.command.clone();
+        let (original, begun) = (request.command.clone(), request.begun);
         let connection = request.connection.clone();
         let answer = match before {
             Err(failed) => {
@@ -177,7 +184,7 @@ impl Router {
                     let Some(permit) = route.lane.permit() else {
                         return Some(busy("[OVERLOAD]"));
                     };
-                    let responder = Responder::new(Return::of(&original), connection);
+                    let responder = Responder::new(Return::of(&original, begun), connection);
                     let hooks = self.hooks.clone();
                     responder.connection().shared().runtime().clone().spawn(async move {
                         let response = CatchUnwind(future).await;
@@ -199,7 +206,8 @@ impl Router {
         let processor = route.processor.clone();
         let hooks = self.hooks.clone();
         // From here on the connection knows that it owes an answer; a job that is refused gives it back.
-        let responder = Responder::new(Return::of(&request.command), request.connection.clone());
+        let responder =
+            Responder::new(Return::of(&request.command, request.begun), request.connection.clone());
         Box::new(move |turn: Turn| {
             let original = request.command.clone();
             if let Turn::TooLate { waited, behind } = turn {

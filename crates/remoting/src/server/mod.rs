@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    BindError, CloseCause, Connection, Counters, Router, ServerOptions, connection::Endpoint,
+    BindError, CloseCause, Connection, Counters, Latency, Router, ServerOptions, connection::Endpoint,
     planted::planted, socket,
 };
 
@@ -92,6 +92,11 @@ impl Server {
     /// What happened since the start.
     pub fn counters(&self) -> &Counters {
         &self.inner.endpoint.counters
+    }
+
+    /// How long requests took since the start, by their code and that of their answer.
+    pub fn latencies(&self) -> Vec<Latency> {
+        self.inner.endpoint.latencies.read()
     }
 
     /// How many connections may be open.

@@ -5,6 +5,7 @@
 mod calls;
 mod dispatch;
 mod faults;
+mod latencies;
 mod name_servers;
 mod peer;
 mod server;

@@ -116,6 +116,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
                 self.out.extend_from_slice(&state.out);
                 state.out.clear();
             }
+            if self.answered.is_empty() {
+                std::mem::swap(&mut self.answered, &mut state.answered);
+            } else {
+                self.answered.append(&mut state.answered);
+            }
         }
         let pending = self.out.len() - self.written;
         state.writing = pending;

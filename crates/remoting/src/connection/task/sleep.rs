@@ -143,9 +143,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             self.frugal = true;
             self.window = FIRST_READ;
             self.out = Vec::new();
+            self.answered = Vec::new();
             let mut state = self.shared.lock();
             if state.out.is_empty() {
                 state.out = Vec::new();
+                state.answered = Vec::new();
             }
         }
         let deadline = self.shared.lock().in_flight.next_deadline();
