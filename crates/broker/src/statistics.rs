@@ -118,7 +118,7 @@ impl History {
     /// Events per second over the last 10, 60 and 600 s, as Java prints them.
     pub(crate) fn rates(&self, now_ms: i64, now: Reading, value: impl Fn(&Reading) -> u64) -> String {
         let rate = |seconds| self.rate(seconds, now_ms, now, &value);
-        format!("{} {} {}", rate(10), rate(60), rate(600))
+        format!("{:?} {:?} {:?}", rate(10), rate(60), rate(600))
     }
 
     /// Events per second over so many seconds.
@@ -145,12 +145,12 @@ mod tests {
     fn rates_look_back_ten_seconds_a_minute_and_ten() {
         let mut history = History::default();
         let reading = |messages_in| Reading { messages_in, ..Reading::default() };
-        assert_eq!(history.rates(0, reading(0), |r| r.messages_in), "0 0 0");
+        assert_eq!(history.rates(0, reading(0), |r| r.messages_in), "0.0 0.0 0.0");
         // 100 a second for 50 seconds, then 1,000 a second for the last ten.
         for second in (0..=50).step_by(10) {
             history.note(second * 1_000, reading(second as u64 * 100));
         }
-        assert_eq!(history.rates(60_000, reading(15_000), |r| r.messages_in), "1000 250 250");
+        assert_eq!(history.rates(60_000, reading(15_000), |r| r.messages_in), "1000.0 250.0 250.0");
     }
 
     #[test]

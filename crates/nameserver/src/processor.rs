@@ -195,7 +195,10 @@ impl NameServerProcessor {
                     "Can not update config in black list. No setting of this name server can be set remotely";
                 Err(Refused(ResponseCode::NO_PERMISSION, remark.into()))
             }
-            RequestCode::GET_NAMESRV_CONFIG => Ok(with_body(self.config().into())),
+            RequestCode::GET_NAMESRV_CONFIG => {
+                let port = request.connection().local_addr().port();
+                Ok(with_body(self.config(port).into()))
+            }
             _ => self.topic_lists(request),
         }
     }
@@ -402,10 +405,14 @@ impl NameServerProcessor {
         topic_list(self.0.routes().topics_by_flags(is_wanted), None)
     }
 
-    fn config(&self) -> String {
+    /// Java's settings as far as they mean something here, then what bounds the tables.
+    fn config(&self, port: u16) -> String {
         let options = &self.0.options;
         format!(
-            "orderMessageEnable={}\nbrokerExpiry={}\nmaxTopics={}\nmaxBrokers={}\nmaxInstances={}\n",
+            "listenPort={port}\norderMessageEnable={}\nenableTopicList=true\nenableAllTopicList=true\n\
+             returnOrderTopicConfigToBroker=true\ndeleteTopicWithBrokerRegistration=false\n\
+             supportActingMaster=false\nnotifyMinBrokerIdChanged=false\nenableControllerInNamesrv=false\n\
+             brokerExpiry={}\nmaxTopics={}\nmaxBrokers={}\nmaxInstances={}\n",
             options.order_message_enable,
             options.broker_expiry.as_millis(),
             options.max_topics,

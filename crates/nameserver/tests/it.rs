@@ -309,7 +309,12 @@ async fn nothing_is_registered_without_a_name_and_nothing_is_set_remotely() {
         let update = Command::request(RequestCode::UPDATE_NAMESRV_CONFIG).with_body(text);
         assert_eq!(client.call(update).await.code, 16);
     }
-    client.ok(Command::request(RequestCode::GET_NAMESRV_CONFIG)).await;
+    let config = client.ok(Command::request(RequestCode::GET_NAMESRV_CONFIG)).await;
+    let config = String::from_utf8(config.body.to_vec()).unwrap();
+    let port = client.1.rsplit(':').next().unwrap();
+    for line in [&format!("listenPort={port}"), "orderMessageEnable=false", "brokerExpiry=120000"] {
+        assert!(config.lines().any(|found| found == line), "{line} in {config}");
+    }
 }
 
 /// Keeps the KV configuration where a test looks for it.

@@ -315,6 +315,11 @@ impl<C: Completion> Store<C> {
         self.handle.table(name)
     }
 
+    /// The settings that it was opened with.
+    pub fn options(&self) -> &StoreOptions {
+        &self.log().options
+    }
+
     /// Space of the disk.
     pub fn disk(&self) -> DiskState {
         let disk = &self.log().disk;

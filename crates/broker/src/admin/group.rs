@@ -59,7 +59,7 @@ fn save(shared: &Shared) -> Result<Plan, Stop> {
 pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
     let (subscription_group_table, forbidden_table, data_version) = {
         let groups = shared.groups();
-        (groups.all(), groups.forbidden(), groups.version().clone())
+        (groups.listed(), groups.forbidden(), groups.version().clone())
     };
     let header = GetAllSubscriptionGroupResponseHeader {
         total_group_num: i32::try_from(subscription_group_table.len()).unwrap_or(i32::MAX),

@@ -4,6 +4,7 @@ mod config;
 mod connections;
 mod forbidden;
 mod group;
+mod mode;
 mod offsets;
 mod queue;
 mod reset;
@@ -52,7 +53,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER => connections::subscription(shared, call),
         RequestCode::GET_TOPIC_STATS_INFO => stats::topic(shared, call, disk),
         RequestCode::GET_CONSUME_STATS => stats::group(shared, call, disk),
-        RequestCode::GET_BROKER_CONSUME_STATS => stats::all_groups(shared, disk),
+        RequestCode::GET_BROKER_CONSUME_STATS => stats::all_groups(shared, call, disk),
         RequestCode::QUERY_CONSUME_TIME_SPAN => stats::time_span(shared, call, disk),
         RequestCode::QUERY_CONSUME_QUEUE => queue::entries(shared, call, disk),
         // A queue's index goes with the messages it points to, and a deleted topic's queues with the topic: there is
@@ -61,7 +62,11 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::DELETE_EXPIRED_COMMITLOG => queue::delete_expired(shared, disk),
         RequestCode::GET_BROKER_RUNTIME_INFO => runtime::info(shared, disk),
         RequestCode::GET_BROKER_HA_STATUS => runtime::replication(shared),
-        RequestCode::GET_BROKER_CONFIG => config::get(shared),
+        // Asked by tools of replicated brokers. One without replicas has nothing to reset, and no epochs.
+        RequestCode::RESET_MASTER_FLUSH_OFFSET => Ok(Plan::success()),
+        RequestCode::GET_BROKER_EPOCH_CACHE => runtime::epochs(),
+        RequestCode::SET_MESSAGE_REQUEST_MODE => mode::set(shared, call),
+        RequestCode::GET_BROKER_CONFIG => config::get(shared, call),
         RequestCode::UPDATE_BROKER_CONFIG => config::update(),
         _ => return None,
     })

@@ -31,12 +31,19 @@ pub(super) fn entries(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Pla
     let group = header.consumer_group.unwrap_or_default();
     let subscription =
         shared.clients().consumer_group(&group).and_then(|group| group.subscriptions.get(&topic).cloned());
+    // Java prints its compiled filter here, which is null unless a calculated bitmap goes with the queue.
+    let filter_data = match &subscription {
+        _ if group.is_empty() => None,
+        Some(_) => Some("null".into()),
+        None => Some(format!("{group}@{topic} is not online!").into()),
+    };
     let bounds = shared.store.bounds(queue);
     let count = usize::try_from(header.count.clamp(0, ENTRIES_MAX)).unwrap_or(0);
     let limits = ReadLimits { max_messages: count, max_bytes: 4 << 20, max_scan: count };
     let mut answer = QueryConsumeQueueResponseBody {
         min_queue_index: bounds.min,
         max_queue_index: bounds.max,
+        filter_data,
         subscription_data: subscription.as_ref().map(|subscription| subscription.data.clone()),
         ..Default::default()
     };
@@ -47,7 +54,7 @@ pub(super) fn entries(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Pla
             let code = tags_code(properties::get(record.properties(), property::TAGS).unwrap_or_default());
             let filter = subscription.as_ref().and_then(|subscription| subscription.filter().ok());
             answer.queue_data.push(ConsumeQueueData {
-                eval: filter.is_none_or(|filter| filter.accepts_message(record.properties())),
+                eval: filter.is_some_and(|filter| filter.accepts_message(record.properties())),
                 physic_offset: record.physical_offset(),
                 physic_size: i32::try_from(record.raw().len()).unwrap_or(i32::MAX),
                 tags_code: code,

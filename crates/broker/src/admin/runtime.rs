@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 use rocketwire_protocol::{
+    ResponseCode,
     body::{self, KVTable},
     message::name::{SCHEDULE_TOPIC, TIMER_TOPIC},
 };
 
 use super::with_body;
 use crate::{
-    call::{Disk, Plan, Stop, needs_disk},
+    call::{Disk, Plan, Stop, needs_disk, refuse},
     levels::MAX_LEVEL,
     shared::Shared,
     statistics::{Reading, Statistics},
@@ -38,7 +39,11 @@ pub(super) fn info(shared: &Shared, disk: Disk) -> Result<Plan, Stop> {
             .topic(SCHEDULE_TOPIC)
             .and_then(|topic| topic.queue(level - 1))
             .map_or(0, |queue| shared.store.bounds(queue).max);
-        put(&format!("scheduleMessageOffset_{level}"), format!("{},{end}", shared.delays().delivered(level)));
+        // Levels that were never used are not told.
+        if end > 0 {
+            let delivered = shared.delays().delivered(level);
+            put(&format!("scheduleMessageOffset_{level}"), format!("{delivered},{end}"));
+        }
     }
     with_body(body::encode(&KVTable { table }))
 }
@@ -63,6 +68,11 @@ pub(super) fn replication(shared: &Shared) -> Result<Plan, Stop> {
     })))
 }
 
+/// Request 1007: there is no controller.
+pub(super) fn epochs() -> Result<Plan, Stop> {
+    Err(refuse(ResponseCode::SYSTEM_ERROR, "this request only for controllerMode "))
+}
+
 fn rates(shared: &Shared, now: i64, put: &mut impl FnMut(&str, String)) {
     let reading = shared.statistics.reading();
     let history = shared.history();
@@ -82,7 +92,7 @@ fn totals(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     let bytes_in = Statistics::value(&statistics.bytes_in);
     put("putMessageTimesTotal", messages_in.to_string());
     put("putMessageSizeTotal", bytes_in.to_string());
-    put("putMessageAverageSize", (bytes_in / messages_in.max(1)).to_string());
+    put("putMessageAverageSize", float(bytes_in as f64 / messages_in.max(1) as f64));
     put("putMessageFailedTimes", Statistics::value(&statistics.sends_failed).to_string());
     // Counted since the start: this broker keeps no numbers over a restart.
     let mornings = shared.mornings();
@@ -95,13 +105,17 @@ fn totals(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     put("pullsHeld", shared.holds().len().to_string());
     put("clientConnections", shared.clients().connections().to_string());
     put("pendingTransactions", shared.transactions().len().to_string());
-    // Requests run on their connections; only what waits for the disk is ever queued, and it has one queue.
-    for queue in ["send", "pull", "query", "EndTransaction"] {
-        put(&format!("{queue}ThreadPoolQueueSize"), shared.blocking.running().to_string());
-        put(&format!("{queue}ThreadPoolQueueCapacity"), shared.options.max_cold_reads.to_string());
+    // Requests run on their connections; only what waits for the disk is ever queued, and it has one queue. This request
+    // is in it, too, which is of no interest.
+    let waiting = shared.blocking.running().saturating_sub(1).to_string();
+    let capacity = shared.options.max_cold_reads.to_string();
+    for queue in ["send", "pull", "litePull", "query", "ack"] {
+        put(&format!("{queue}ThreadPoolQueueSize"), waiting.clone());
+        put(&format!("{queue}ThreadPoolQueueCapacity"), capacity.clone());
         put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), "0".into());
     }
-    put("EndTransactionQueueSize", shared.blocking.running().to_string());
+    put("EndTransactionQueueSize", waiting);
+    put("EndTransactionThreadPoolQueueCapacity", capacity);
 }
 
 fn store(shared: &Shared, put: &mut impl FnMut(&str, String)) {
@@ -138,8 +152,13 @@ fn timers(shared: &Shared, put: &mut impl FnMut(&str, String)) {
     drop(timers);
     let (now, reading) = (shared.now_ms(), shared.statistics.reading());
     let history = shared.history();
-    put("timerEnqueueTps", history.rate(10, now, reading, |r| r.timers_in).to_string());
-    put("timerDequeueTps", history.rate(10, now, reading, |r| r.timers_out).to_string());
+    put("timerEnqueueTps", float(history.rate(10, now, reading, |r| r.timers_in)));
+    put("timerDequeueTps", float(history.rate(10, now, reading, |r| r.timers_out)));
+}
+
+/// As Java prints a double: never without a fraction.
+fn float(value: f64) -> String {
+    format!("{value:?}")
 }
 
 fn gib(bytes: u64) -> String {
@@ -155,6 +174,11 @@ fn runtime(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_with_a_fraction_read_like_javas() {
+        assert_eq!((super::float(0.0).as_str(), super::float(244.0).as_str()), ("0.0", "244.0"));
+    }
+
     #[test]
     fn the_time_since_the_start_reads_like_javas() {
         assert_eq!(super::runtime(90_061_500), "[ 1 days, 1 hours, 1 minutes, 1 seconds ]");

@@ -10,7 +10,8 @@ use rocketwire_protocol::{
         QueueTimeSpan, TopicOffset, TopicStatsTable,
     },
     header::{
-        GetConsumeStatsRequestHeader, GetTopicStatsInfoRequestHeader, QueryConsumeTimeSpanRequestHeader,
+        GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader, GetTopicStatsInfoRequestHeader,
+        QueryConsumeTimeSpanRequestHeader,
     },
 };
 
@@ -106,13 +107,17 @@ fn consume_stats(
     Ok(stats)
 }
 
-/// Request 317.
-pub(super) fn all_groups(shared: &Shared, disk: Disk) -> Result<Plan, Stop> {
+/// Request 317: every group, those without progress too; only what they read of ordered topics where that is asked for.
+pub(super) fn all_groups(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
+    let header: GetConsumeStatsInBrokerHeader = call.command.header()?;
     needs_disk(disk)?;
-    let groups = shared.groups().all();
-    let mut list = ConsumeStatsList::default();
+    let groups = shared.groups().listed();
+    let addr = shared.options.advertised.unwrap_or_else(|| call.connection.local_addr());
+    let mut list = ConsumeStatsList { broker_addr: Some(addr.to_string().into()), ..Default::default() };
+    let is_wanted =
+        |name: &ByteString| !header.order || shared.topic(name).is_some_and(|topic| topic.config.order);
     for group in groups.into_keys() {
-        let topics = shared.offsets().topics_of(&group);
+        let topics = shared.offsets().topics_of(&group).into_iter().filter(is_wanted);
         let mut of_group = Vec::new();
         for topic in topics {
             let stats = consume_stats(shared, &group, [topic])?;
@@ -124,9 +129,7 @@ pub(super) fn all_groups(shared: &Shared, disk: Disk) -> Result<Plan, Stop> {
                 of_group.push(stats);
             }
         }
-        if !of_group.is_empty() {
-            list.consume_stats_list.push(BTreeMap::from([(group, of_group)]));
-        }
+        list.consume_stats_list.push(BTreeMap::from([(group, of_group)]));
     }
     with_body(body::encode(&list))
 }

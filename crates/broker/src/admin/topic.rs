@@ -52,7 +52,7 @@ pub(super) fn create(shared: &Arc<Shared>, call: Call<'_>) -> Result<Plan, Stop>
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         write_queue_nums: header.write_queue_nums,
     };
-    check(&config)?;
+    check(shared, &config)?;
     Ok(put(shared, vec![config]))
 }
 
@@ -60,7 +60,7 @@ pub(super) fn create(shared: &Arc<Shared>, call: Call<'_>) -> Result<Plan, Stop>
 pub(super) fn create_list(shared: &Arc<Shared>, call: Call<'_>) -> Result<Plan, Stop> {
     let mut list: CreateTopicListRequestBody = body::decode(&call.command.body)?;
     for config in &mut list.topic_config_list {
-        check(config)?;
+        check(shared, config)?;
         let before = shared.topic(&config.topic_name);
         let before = before.as_ref().map(|topic| &topic.config.attributes);
         config.attributes = attributes::alter(before, &attributes::signed(&config.attributes))?;
@@ -68,12 +68,21 @@ pub(super) fn create_list(shared: &Arc<Shared>, call: Call<'_>) -> Result<Plan, 
     Ok(put(shared, list.topic_config_list))
 }
 
-fn check(config: &TopicConfig) -> Result<(), Stop> {
+/// Whether a topic is one that the broker made for itself (Java: `TopicValidator.isSystemTopic`).
+fn is_system(shared: &Shared, topic: &str) -> bool {
+    let options = &shared.options;
+    name::is_system_topic(topic)
+        || *topic == *options.cluster
+        || *topic == *options.broker_name
+        || topic.strip_suffix("_REPLY_TOPIC") == Some(&*options.cluster)
+}
+
+fn check(shared: &Shared, config: &TopicConfig) -> Result<(), Stop> {
     let invalid = |remark: String| Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     if let Err(error) = name::check_topic(&config.topic_name) {
         return invalid(error.to_string());
     }
-    if name::is_system_topic(&config.topic_name) {
+    if is_system(shared, &config.topic_name) {
         return invalid(format!("The topic[{}] is conflict with system topic.", config.topic_name));
     }
     if config.perm & !KNOWN_PERMS != 0 {
@@ -113,8 +122,7 @@ pub(super) fn delete(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result
     if topic.trim().is_empty() {
         return Err(refuse(ResponseCode::INVALID_PARAMETER, "The specified topic is blank."));
     }
-    let is_ours = topic == shared.options.cluster || topic == shared.options.broker_name;
-    if name::is_system_topic(&topic) || is_ours {
+    if is_system(shared, &topic) {
         let remark = format!("The topic[{topic}] is conflict with system topic.");
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
@@ -158,12 +166,9 @@ pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
 
 /// Request 305.
 pub(super) fn system(shared: &Shared) -> Result<Plan, Stop> {
-    let options = &shared.options;
-    let is_system = |name: &ByteString| {
-        name::is_system_topic(name) || *name == options.cluster || *name == options.broker_name
-    };
     let topics = shared.topics();
-    let mut topic_list: Vec<ByteString> = topics.iter().map(|t| t.name().clone()).filter(is_system).collect();
+    let names = topics.iter().map(|topic| topic.name().clone());
+    let mut topic_list: Vec<ByteString> = names.filter(|name| is_system(shared, name)).collect();
     topic_list.sort();
     with_body(body::encode(&TopicList { topic_list, ..Default::default() }))
 }

@@ -148,6 +148,16 @@ impl Groups {
         self.table.iter().map(|(name, config)| (name.clone(), (**config).clone())).collect()
     }
 
+    /// All groups, and those of the system that Java's brokers begin with.
+    pub(crate) fn listed(&self) -> BTreeMap<ByteString, SubscriptionGroupConfig> {
+        let mut all = self.all();
+        for group in name::FIRST_GROUPS {
+            let group = ByteString::from_static(group);
+            all.entry(group.clone()).or_insert_with(|| SubscriptionGroupConfig::new(group));
+        }
+        all
+    }
+
     /// Counts changes.
     pub(crate) fn version(&self) -> &DataVersion {
         &self.version
@@ -193,6 +203,7 @@ mod tests {
         let mut strict = Groups::new(false, 10);
         assert_eq!(strict.find_or_create(&"g".into(), 1).unwrap_err(), GroupError::Unknown);
         assert!(strict.find("TOOLS_CONSUMER").is_some(), "system groups always exist");
+        assert!(strict.all().is_empty() && strict.listed().contains_key("CID_RMQ_SYS_TRANS"));
     }
 
     #[test]

@@ -45,8 +45,14 @@ async fn topics_are_created_changed_and_deleted() {
     client.send("T", "x", "").await;
     let delete =
         |topic: &str| Command::of(&DeleteTopicRequestHeader { topic: topic.into(), ..Default::default() });
-    assert_eq!(client.call(delete("TBW102")).await.code, 29);
-    assert_eq!(client.call(delete("broker-a")).await.code, 29);
+    let system = client.ok(Command::request(RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER)).await;
+    let system: body::TopicList = body::decode(&system.body).unwrap();
+    for topic in ["TBW102", "broker-a", "DefaultCluster", "DefaultCluster_REPLY_TOPIC"] {
+        assert_eq!(client.call(delete(topic)).await.code, 29, "{topic}");
+        assert_eq!(client.call(create(topic, 1, 6)).await.code, 29, "{topic}");
+        assert!(system.topic_list.iter().any(|found| found == topic), "{topic}");
+    }
+    assert!(!system.topic_list.iter().any(|topic| topic == "T"));
     client.ok(delete("T")).await;
     client.ok(delete("T")).await;
     assert_eq!(client.pull("T", 0, 0, "*").await.code, 17);
@@ -86,6 +92,7 @@ async fn groups_are_created_changed_and_deleted() {
     let all = client.ok(Command::request(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG)).await;
     let all: SubscriptionGroupWrapper = body::decode(&all.body).unwrap();
     assert_eq!(all.subscription_group_table["CG"].retry_max_times, 3);
+    assert!(all.subscription_group_table.contains_key("TOOLS_CONSUMER"), "Java's own groups are listed, too");
     client
         .ok(Command::of(&DeleteSubscriptionGroupRequestHeader {
             group_name: "CG".into(),
@@ -156,10 +163,16 @@ async fn runtime_info_has_both_spellings_and_counts() {
     let info: KVTable = body::decode(&info.body).unwrap();
     assert_eq!(info.table["putMessageTimesTotal"], "1");
     for key in
-        ["getTransferedTps", "getTransferredTps", "putTps", "scheduleMessageOffset_18", "bootTimestamp"]
+        ["getTransferedTps", "getTransferredTps", "putTps", "litePullThreadPoolQueueSize", "bootTimestamp"]
     {
         assert!(info.table.contains_key(key), "{key}");
     }
+    // Java's clusterList shows "N,Nms" without it; nothing waits but this request itself.
+    for key in ["ackThreadPoolQueueSize", "sendThreadPoolQueueSize", "EndTransactionQueueSize"] {
+        assert_eq!(info.table[key], "0", "{key}");
+    }
+    assert!(!info.table.contains_key("scheduleMessageOffset_18"), "the level was never used");
+    assert!(info.table["putMessageAverageSize"].contains('.'), "a double");
     assert_eq!(info.table["putTps"].split(' ').count(), 3);
     assert_eq!(info.table["earliestMessageTimeStamp"], START_MS.to_string());
     let used: f64 = info.table["commitLogDiskRatio"].parse().unwrap();
@@ -173,7 +186,12 @@ async fn settings_can_be_read_but_not_changed() {
     let client = node.client();
     let config = client.ok(Command::request(RequestCode::GET_BROKER_CONFIG)).await;
     let text = String::from_utf8(config.body.to_vec()).unwrap();
-    assert!(text.lines().any(|line| line == "brokerName=broker-a"));
+    for line in
+        ["brokerName=broker-a", "fileReservedTime=72", "flushDiskType=SYNC_FLUSH", "brokerIP1=127.0.0.1"]
+    {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    assert!(text.contains("\nmessageDelayLevel=1s 5s 10s 30s 1m 2m 3m"), "{text}");
     assert!(config.fields.get("version").unwrap().contains("counter"));
     for change in ["rocketmqHome=/tmp", "brokerName=x", "unknown=1", &"a=b\n".repeat(250_000)] {
         let update = Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(change.to_owned());
@@ -217,6 +235,18 @@ async fn a_queue_can_be_looked_at_entry_by_entry() {
     assert_eq!((found.min_queue_index, found.max_queue_index), (0, 2));
     let entries: Vec<_> = found.queue_data.iter().map(|entry| (entry.tags_code, entry.eval)).collect();
     assert_eq!(entries, [(97, false), (98, true)]);
+    assert_eq!(found.filter_data.as_deref(), Some("null"));
+    for (group, filter_data) in [("other", Some("other@T is not online!")), ("", None)] {
+        let query = Command::of(&QueryConsumeQueueRequestHeader {
+            topic: Some("T".into()),
+            count: 9,
+            consumer_group: Some(group.into()),
+            ..Default::default()
+        });
+        let found: body::QueryConsumeQueueResponseBody = body::decode(&client.ok(query).await.body).unwrap();
+        assert_eq!(found.filter_data.as_deref(), filter_data);
+        assert!(found.queue_data.iter().all(|entry| !entry.eval), "nothing to evaluate");
+    }
     let none: body::QueryConsumeQueueResponseBody =
         body::decode(&client.ok(query("T", 0)).await.body).unwrap();
     assert!(none.queue_data.is_empty());
@@ -353,6 +383,84 @@ async fn pop_requests_are_known_even_when_their_code_was_cut() {
         let remark = refused.remark.unwrap();
         assert!(remark.starts_with(&format!(" request type {whole} not supported")), "{remark}");
     }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_may_be_told_to_pull_and_not_to_pop() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1)])).await;
+    for (topic, group, mode, code) in [
+        ("T", "CG", body::MessageRequestMode::Pull, 0),
+        ("T", "CG", body::MessageRequestMode::Pop, 3),
+        ("%RETRY%CG", "CG", body::MessageRequestMode::Pull, 16),
+        ("none", "CG", body::MessageRequestMode::Pull, 17),
+        ("T", "none", body::MessageRequestMode::Pull, 26),
+    ] {
+        let wanted = body::SetMessageRequestModeRequestBody {
+            consumer_group: group.into(),
+            mode,
+            topic: topic.into(),
+            ..Default::default()
+        };
+        let request =
+            Command::request(RequestCode::SET_MESSAGE_REQUEST_MODE).with_body(body::encode(&wanted));
+        assert_eq!(client.call(request).await.code, code, "{topic} {group} {mode:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_progress_of_all_groups_can_be_that_of_ordered_topics_only() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.heartbeat(&consumer("c", "CG", vec![subscription("T", "*", 1), subscription("O", "*", 1)])).await;
+    for (topic, order) in [("T", false), ("O", true)] {
+        client
+            .ok(Command::of(&CreateTopicRequestHeader {
+                topic: topic.into(),
+                default_topic: "TBW102".into(),
+                read_queue_nums: 1,
+                write_queue_nums: 1,
+                perm: 6,
+                topic_filter_type: "SINGLE_TAG".into(),
+                order: Some(order),
+                ..Default::default()
+            }))
+            .await;
+        client.send(topic, "x", "").await;
+        client
+            .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
+                consumer_group: "CG".into(),
+                topic: topic.into(),
+                queue_id: 0,
+                commit_offset: 0,
+                ..Default::default()
+            }))
+            .await;
+    }
+    for (order, topics) in [(false, &["O", "T"][..]), (true, &["O"])] {
+        let request = Command::of(&GetConsumeStatsInBrokerHeader { order, ..Default::default() });
+        let list: body::ConsumeStatsList = body::decode(&client.ok(request).await.body).unwrap();
+        assert_eq!(list.broker_addr.unwrap(), client.addr);
+        let of = |group: &str| list.consume_stats_list.iter().find_map(|map| map.get(group)).unwrap();
+        let queues = of("CG").iter().flat_map(|stats| stats.offset_table.keys());
+        assert_eq!(queues.map(|queue| &*queue.topic).collect::<Vec<_>>(), topics, "order {order}");
+        assert!(of("TOOLS_CONSUMER").is_empty(), "groups without progress are listed, too");
+        assert_eq!(list.total_diff, topics.len() as i64);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_without_replicas_says_so() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.ok(Command::request(RequestCode::RESET_MASTER_FLUSH_OFFSET)).await;
+    let epochs = client.call(Command::request(RequestCode::GET_BROKER_EPOCH_CACHE)).await;
+    assert_eq!((epochs.code, epochs.remark.as_deref()), (1, Some("this request only for controllerMode ")));
     let status = client.ok(Command::request(RequestCode::GET_BROKER_HA_STATUS)).await;
     assert!(String::from_utf8_lossy(&status.body).contains(r#""master":true"#));
     node.stop().await;

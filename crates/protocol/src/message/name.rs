@@ -73,6 +73,18 @@ pub const SYSTEM_GROUPS: &[&str] = &[
     "CID_ONSAPI_OWNER",
 ];
 
+/// The groups of a new broker (Java: `SubscriptionGroupManager.init`).
+pub const FIRST_GROUPS: &[&str] = &[
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+    "CID_RMQ_SYS_TRANS",
+];
+
 /// A name that is not allowed; the texts are the broker's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
