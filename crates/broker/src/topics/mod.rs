@@ -1,6 +1,8 @@
 //! The topics of the broker (Java: `TopicConfigManager`; spec broker B.3, B.17, C.9).
 
 pub(crate) mod attributes;
+#[cfg(test)]
+mod model_test;
 mod staged;
 mod system;
 mod table;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
+    os::unix::fs::FileExt,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -74,12 +75,20 @@ impl Drop for Serve {
     }
 }
 
-/// What a power cut leaves behind the log: bytes of a write that nobody was told of.
+/// What a power cut leaves behind the log: bytes of a write that nobody was told of. They replace zeros, if there are any
+/// ahead of the log.
 pub fn append_half_a_frame(folder: &Path, random: &mut Random) {
     let mut segments: Vec<_> =
         fs::read_dir(folder.join("log")).unwrap().map(|entry| entry.unwrap().path()).collect();
     segments.sort();
     let Some(last) = segments.last() else { return };
     let bytes: Vec<u8> = (0..1 + random.below(600)).map(|_| random.number() as u8).collect();
-    fs::OpenOptions::new().append(true).open(last).unwrap().write_all(&bytes).unwrap();
+    let there = fs::read(last).unwrap();
+    let zeros = there.iter().rev().take_while(|byte| **byte == 0).count();
+    let mut end = there.len() - zeros;
+    // All of its messages have properties, and so it is that which ends the last one. Else a zero may be a part of it.
+    if there.get(..end).and_then(<[u8]>::last) != Some(&2) {
+        end = there.len();
+    }
+    fs::OpenOptions::new().write(true).open(last).unwrap().write_all_at(&bytes, end as u64).unwrap();
 }

@@ -167,7 +167,7 @@ impl<'a> Recovery<'a> {
                 return self.damaged(Some(scanned), later);
             }
         }
-        if self.end < self.evidence {
+        if self.end < self.evidence && !planted("zeros in place of flushed bytes accepted") {
             return self.damaged(None, &[]);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Rot: every byte of every file, missing and stale files. Refused, or without any effect; never another content.
 
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 
 use rocketwire_store::{
@@ -304,6 +305,82 @@ fn bytes_behind_the_end_of_a_crashed_store_are_cut_and_reported() {
     let limits = ReadLimits { max_messages: 1, max_bytes: 1, max_scan: 1 };
     let queue = world.log().queue("orders", 0);
     assert_eq!(world.log().read(queue, 0, limits, &mut all).unwrap().status, ReadStatus::Found);
+}
+
+/// A store that a crash ended, with zeros ahead of its log: where the checkpoint's knowledge ends, how long the log and its
+/// last segment are, and that segment's bytes.
+fn crashed_store() -> (World, u64, u64, PathBuf, Vec<u8>) {
+    let mut world = World::new(11, Flush::Sync, 8000, 0);
+    world.boot().unwrap();
+    let mut random = Random::new(11);
+    let mut evidence = 0;
+    for n in 0..30 {
+        world.append(&mut random);
+        if n == 24 {
+            // Quiet for a moment, so the checkpoint follows.
+            world.clock.advance(std::time::Duration::from_secs(2));
+            world.log().turn();
+            world.clock.advance(std::time::Duration::from_secs(2));
+            world.log().turn();
+            evidence = world.log().physical_bounds().max as u64;
+        }
+    }
+    let end = world.log().physical_bounds().max as u64;
+    world.disk.power_cycle();
+    world.log = None;
+    let path = world.disk.paths().into_iter().filter(|path| is_in(path, "log")).max().unwrap();
+    let bytes = world.disk.contents(&path).unwrap();
+    (world, evidence, end, path, bytes)
+}
+
+/// What the rule about damage can see and what it cannot, byte by byte: section 3 of docs/storage.md.
+#[test]
+fn of_a_crashed_store_only_bytes_that_nothing_vouches_for_pass_for_a_torn_end() {
+    let (world, evidence, end, path, bytes) = crashed_store();
+    let start: u64 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    assert!(start < evidence && evidence < end && end < start + bytes.len() as u64 - 1000);
+    let (mut refused, mut torn, mut unharmed) = (0, 0, 0);
+    let mut harm = |bad: Vec<u8>, what: &str| {
+        let Some(at) = bytes.iter().zip(&bad).position(|(good, bad)| good != bad) else { return };
+        let at = start + at as u64;
+        let mut harmed = world.fork(at);
+        harmed.disk.replace(&path, bad);
+        match harmed.boot() {
+            Err(OpenError::Damaged { .. }) => {
+                refused += 1;
+                assert!(at < end, "{what} at {at} is refused behind the end {end}");
+            }
+            Err(error) => panic!("{what} at {at}: {error}"),
+            Ok(()) => {
+                let max = harmed.log().physical_bounds().max as u64;
+                assert!(at >= evidence, "{what} at {at} was not seen: the log was flushed up to {evidence}");
+                assert!(max <= end && (max == end || max <= at), "{what} at {at}: the log ends at {max}");
+                assert!(max == end || at < end, "{what} at {at}, behind the end, took something");
+                (if max == end { &mut unharmed } else { &mut torn }).add_assign(1);
+                // What is there is what was sent.
+                harmed.forgive();
+                harmed.check();
+            }
+        }
+    };
+    // Each byte around the two borders, and some of the others.
+    let is_near = |at: usize| [evidence, end].iter().any(|border| border.abs_diff(start + at as u64) < 150);
+    for at in (0..bytes.len()).filter(|at| is_near(*at) || at % 11 == 0) {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1 << (at % 8);
+        harm(bad, "a flipped bit");
+    }
+    // Pages that never came: zeros from a sector on, to the end of the next or of the file.
+    for at in (0..bytes.len()).step_by(64) {
+        for size in [64, 512, 4096, bytes.len()] {
+            let mut bad = bytes.clone();
+            let until = bytes.len().min(at + size);
+            bad[at..until].fill(0);
+            harm(bad, "zeros");
+        }
+    }
+    println!("{refused} refused, {torn} taken for a torn end, {unharmed} without effect");
+    assert!(refused > 200 && torn > 100 && unharmed > 200, "{refused} {torn} {unharmed}");
 }
 
 #[test]

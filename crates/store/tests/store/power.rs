@@ -21,6 +21,8 @@ struct Tally {
     with_reordered: usize,
     nested: usize,
     after_kill: usize,
+    /// Cuts and kills of a store with at least a sector of zeros ahead of its log.
+    with_zeros: usize,
     acked: u64,
     /// How often each kind of action was done.
     actions: BTreeMap<&'static str, u64>,
@@ -90,6 +92,7 @@ fn live(seed: u64, tally: &mut Tally) {
                 break;
             }
         }
+        tally.with_zeros += usize::from(world.zeros_ahead() >= 512);
         if world.disk.is_on() && random.percent(60) {
             world.disk.clear_fault();
             // A kill loses nothing, and neither does the cut that follows the restart.
@@ -127,6 +130,7 @@ fn random_cuts_lose_nothing_that_was_acknowledged() {
     assert!(tally.with_reordered * 100 > tally.cuts * 5, "cuts keep later and lose earlier ones: {tally:?}");
     assert!(tally.nested * 100 >= tally.cuts * 30, "cuts hit recoveries: {tally:?}");
     assert!(tally.after_kill * 100 >= tally.cuts * 10, "cuts follow kills: {tally:?}");
+    assert!(tally.with_zeros * 100 >= tally.cuts * 10, "cuts meet zeros ahead of the log: {tally:?}");
 }
 
 /// Some boots of a store with async flushes. What was flushed stays; of the rest an end may be lost, never a middle.
@@ -170,6 +174,38 @@ fn live_async(seed: u64, tally: &mut Tally) -> usize {
     }
     tally.acked += world.acked;
     lost
+}
+
+/// A store whose writes nearly all replace zeros: no cut changes the length of its file, and pages of a group that
+/// did not come are zeros, not the end of the file.
+#[test]
+fn cuts_among_zeros_that_were_written_ahead_lose_nothing_that_was_acknowledged() {
+    let mut tally = Tally::default();
+    let is_whole = for_each_seed("cuts_among_zeros", SEEDS, 150, |seed| {
+        let mut random = Random::new(seed);
+        let mut world = World::new(seed, Flush::Sync, 1 << 20, 0);
+        world.options.zeros_ahead = 8192;
+        for _ in 0..4 {
+            boot(&mut world, &mut random, &mut tally);
+            world.check();
+            for _ in 0..4 {
+                world.append(&mut random);
+            }
+            world.disk.fail_at(world.disk.operations() + random.below(30), Fault::PowerCut);
+            for _ in 0..20 {
+                world.append(&mut random);
+            }
+            tally.with_zeros += usize::from(world.zeros_ahead() >= 4096);
+            tally.add(world.disk.power_cycle());
+        }
+        tally.acked += world.acked;
+    });
+    println!("{tally:?}");
+    if is_whole {
+        assert!(tally.with_zeros * 100 >= (tally.cuts - tally.nested) * 60, "cuts meet zeros: {tally:?}");
+        assert!(tally.with_torn * 100 > tally.cuts * 10, "cuts tear writes: {tally:?}");
+        assert!(tally.acked > 5000, "enough happened: {tally:?}");
+    }
 }
 
 #[test]

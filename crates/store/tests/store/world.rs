@@ -105,6 +105,13 @@ impl World {
         self.has_failed
     }
 
+    /// Zeros at the end of the newest segment: written ahead of the log.
+    pub fn zeros_ahead(&self) -> usize {
+        let segments = self.disk.paths().into_iter().filter(|path| path.starts_with("/store/log"));
+        let bytes = segments.max().and_then(|newest| self.disk.contents(&newest)).unwrap_or_default();
+        bytes.iter().rev().take_while(|byte| **byte == 0).count()
+    }
+
     /// Several appends that share a group, each of some messages.
     pub fn append(&mut self, random: &mut Random) {
         let log = self.log().clone();
