@@ -1,6 +1,5 @@
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendStatus;
@@ -8,9 +7,9 @@ import org.apache.rocketmq.common.message.Message;
 
 /**
  * Apache's own producer as a load: THREADS threads that send and wait, without end. After a warm-up of WARM seconds it
- * prints "ready" and measures for SECONDS; then one line of JSON.
+ * prints "begun" and measures for SECONDS; then one line of JSON. It ends with its standard input.
  *
- * java -cp 'LIB/*' JavaSends.java NAMESRV TOPIC THREADS BYTES WARM SECONDS
+ * java -cp CLASSES:JARS JavaSends NAMESRV TOPIC THREADS BYTES WARM SECONDS
  */
 public class JavaSends {
     public static void main(String[] args) throws Exception {
@@ -24,7 +23,6 @@ public class JavaSends {
 
         AtomicLong sent = new AtomicLong();
         AtomicLong errors = new AtomicLong();
-        List<Thread> all = new ArrayList<>();
         for (int i = 0; i < threads; i++) {
             Thread thread = new Thread(() -> {
                 while (true) {
@@ -37,20 +35,19 @@ public class JavaSends {
                 }
             });
             thread.setDaemon(true);
-            all.add(thread);
+            thread.start();
         }
-        all.forEach(Thread::start);
         Thread.sleep(1000 * Long.parseLong(args[4]));
-        System.out.println("ready");
+        System.out.println("begun");
         long before = sent.get();
         long errorsBefore = errors.get();
         long begun = System.nanoTime();
         Thread.sleep(1000 * Long.parseLong(args[5]));
         double seconds = (System.nanoTime() - begun) / 1e9;
         long requests = sent.get() - before;
-        System.out.println(String.format(java.util.Locale.ROOT, "{\"requests\":%d,\"errors\":%d,\"rps\":%.0f}",
+        System.out.println(String.format(Locale.ROOT, "{\"requests\":%d,\"errors\":%d,\"rps\":%.0f}",
             requests, errors.get() - errorsBefore, requests / seconds));
-        System.out.flush();
+        System.in.read();
         Runtime.getRuntime().halt(0);
     }
 }

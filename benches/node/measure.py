@@ -14,6 +14,12 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def machine():
+    """Seconds of CPU that the whole machine was busy so far: user, nice, system, interrupts."""
+    fields = open("/proc/stat").readline().split()
+    return sum(int(fields[n]) for n in (1, 2, 3, 6, 7)) / TICK
+
+
 def cpu_exact(pid):
     """The same to the nanosecond, of the threads that are there: for processes that idle."""
     total = 0

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, builder::styling};
 
-use rocketwire::Client;
+use rocketwire::{Client, ClientBuilder};
 use rocketwire_protocol::{Encoding, message::name};
 
 use crate::{commands::Command, failure::Failure};
@@ -64,6 +64,14 @@ pub(crate) enum From {
     Latest,
 }
 
+/// How much a pull asks for.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct PullBatch {
+    /// The most messages of one pull (Java's pullBatchSize); brokers have a limit of their own
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(i32).range(1..=1024), value_name = "MESSAGES")]
+    pub(crate) pull_batch: i32,
+}
+
 /// Where the cluster is.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Cluster {
@@ -82,11 +90,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A client; nothing is connected yet. To be called inside a runtime.
     pub(crate) fn client(&self, encoding: HeaderEncoding) -> Result<Client, Failure> {
+        self.builder(encoding).build().map_err(Failure::new)
+    }
+
+    /// What builds such a client.
+    pub(crate) fn builder(&self, encoding: HeaderEncoding) -> ClientBuilder {
         Client::builder()
             .name_servers(&self.name_servers)
             .options(|options| options.remoting.connection.encoding = encoding.into())
-            .build()
-            .map_err(Failure::new)
     }
 }
 

@@ -32,8 +32,10 @@ pub(crate) struct Window {
 pub(crate) struct Tally {
     pub(crate) latencies: Latencies,
     pub(crate) errors: AtomicU64,
-    /// When the last thing that counts happened, for loads that can run dry: nanoseconds into the window.
-    pub(crate) last_ns: AtomicU64,
+    /// When the first and the last thing that counts happened, for loads that can run dry: nanoseconds into the
+    /// window; the last is 0 if there was none.
+    first_ns: AtomicU64,
+    last_ns: AtomicU64,
     /// The first error, for the report.
     pub(crate) first_error: std::sync::OnceLock<String>,
 }
@@ -43,9 +45,39 @@ impl Tally {
         Tally {
             latencies: Latencies::new(),
             errors: AtomicU64::new(0),
+            first_ns: AtomicU64::new(u64::MAX),
             last_ns: AtomicU64::new(0),
             first_error: std::sync::OnceLock::new(),
         }
+    }
+
+    /// Notes that something happens now; whether it counts.
+    pub(crate) fn arrived(&self, window: Window) -> bool {
+        let now = Instant::now();
+        let counts = now >= window.start && now <= window.end;
+        if counts {
+            let ns = (now - window.start).as_nanos() as u64;
+            self.first_ns.fetch_min(ns, Relaxed);
+            self.last_ns.fetch_max(ns, Relaxed);
+        }
+        counts
+    }
+
+    /// Adds what another thread counted.
+    fn merge(&self, other: &Tally) {
+        self.latencies.merge(&other.latencies);
+        self.errors.fetch_add(other.errors.load(Relaxed), Relaxed);
+        self.first_ns.fetch_min(other.first_ns.load(Relaxed), Relaxed);
+        self.last_ns.fetch_max(other.last_ns.load(Relaxed), Relaxed);
+        if let Some(error) = other.first_error.get() {
+            self.first_error.get_or_init(|| error.clone());
+        }
+    }
+
+    /// The time in which everything that counts happened, if that is known better than by the window.
+    fn busy(&self) -> Option<Duration> {
+        let (first, last) = (self.first_ns.load(Relaxed), self.last_ns.load(Relaxed));
+        last.checked_sub(first).filter(|ns| *ns > 0).map(Duration::from_nanos)
     }
 
     /// Counts a failed call.
@@ -123,21 +155,16 @@ where
             })
             .collect();
         drop(ready);
-        // Each thread says that it is connected, or drops its end on the way out.
+        // Each thread says that it is connected, and drops its end on the way out.
         let all_ready = readiness.iter().take(plan.threads).count() == plan.threads;
-        let (window, cpu) = if all_ready { watch_window(&go, plan) } else { (None, None) };
+        let (window, cpu) = if all_ready { watch_window(&go, &readiness, plan) } else { (None, None) };
         drop(go);
         let tally = Tally::new();
         for thread in running {
             let one = thread
                 .join()
                 .map_err(|_| Failure::new("a thread of the load panicked: please report it"))??;
-            tally.latencies.merge(&one.latencies);
-            tally.errors.fetch_add(one.errors.load(Relaxed), Relaxed);
-            tally.last_ns.fetch_max(one.last_ns.load(Relaxed), Relaxed);
-            if let Some(error) = one.first_error.get() {
-                tally.first_error.get_or_init(|| error.clone());
-            }
+            tally.merge(&one);
         }
         window
             .map(|window: Window| Report::new(&tally, window.end - window.start, cpu))
@@ -167,14 +194,19 @@ where
         .ok_or_else(|| Failure::new("a task of the load outlived its thread: please report it"))
 }
 
-/// Starts the window, and measures the process's CPU time in it.
-fn watch_window(go: &watch::Sender<Option<Window>>, plan: &Plan) -> (Option<Window>, Option<Duration>) {
+/// Starts the window, and measures the process's CPU time in it; a load that has nothing left to do ends it early.
+fn watch_window(
+    go: &watch::Sender<Option<Window>>,
+    threads: &mpsc::Receiver<()>,
+    plan: &Plan,
+) -> (Option<Window>, Option<Duration>) {
     let start = Instant::now() + plan.warm_up;
     let window = Window { start, end: start + plan.duration };
     go.send_replace(Some(window));
     thread::sleep(window.start.saturating_duration_since(Instant::now()));
     let before = cpu_time();
-    thread::sleep(window.end.saturating_duration_since(Instant::now()));
+    // Nobody says anything any more: this is an error of time, or of the last end that was dropped.
+    let _ = threads.recv_timeout(window.end.saturating_duration_since(Instant::now()));
     let cpu = cpu_time().zip(before).map(|(after, before)| after.saturating_sub(before));
     (Some(window), cpu)
 }
@@ -216,10 +248,7 @@ pub(crate) struct Report {
 impl Report {
     fn new(tally: &Tally, elapsed: Duration, cpu: Option<Duration>) -> Report {
         let requests = tally.latencies.count();
-        let elapsed = match tally.last_ns.load(Relaxed) {
-            0 => elapsed,
-            last => elapsed.min(Duration::from_nanos(last)),
-        };
+        let elapsed = tally.busy().unwrap_or(elapsed);
         let each = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests.max(1) as f64);
         Report {
             rps: (requests as f64 / elapsed.as_secs_f64()).round(),

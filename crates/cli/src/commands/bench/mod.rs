@@ -4,6 +4,7 @@ mod consume;
 mod histogram;
 mod latency;
 mod load;
+mod rebalance;
 mod rpc;
 mod rpc_server;
 mod send;
@@ -12,7 +13,7 @@ use clap::Subcommand;
 
 use crate::failure::Failure;
 
-/// Measure: requests, sends and consumes under load, and how soon messages arrive
+/// Measure: requests, sends and consumes under load, how soon messages arrive, how a group shares its queues
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     RpcServer(rpc_server::Args),
@@ -20,6 +21,7 @@ pub(crate) enum Bench {
     Send(send::Args),
     Consume(consume::Args),
     Latency(latency::Args),
+    Rebalance(rebalance::Args),
 }
 
 pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
@@ -29,6 +31,7 @@ pub(crate) fn run(bench: Bench) -> Result<(), Failure> {
         Bench::Send(args) => send::run(&args),
         Bench::Consume(args) => consume::run(&args),
         Bench::Latency(args) => latency::run(&args),
+        Bench::Rebalance(args) => rebalance::run(&args),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rocketwire consume`.
 
 mod print;
-mod pull;
+pub(crate) mod pull;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,6 +68,9 @@ pub(crate) struct Args {
     #[arg(short, long)]
     end: bool,
 
+    #[command(flatten)]
+    batch: args::PullBatch,
+
     /// How long one request may take, beside the waiting for messages
     #[arg(long, default_value = "5s", value_parser = args::duration)]
     timeout: Duration,
@@ -102,7 +105,8 @@ async fn consume(args: &Args, client: &Client) -> Result<(), Failure> {
     let mut pulls = JoinSet::new();
     for queue in queues {
         let start = pull::start(client, &args.group, &queue, args.from == From::Latest, args.end).await?;
-        let options = pull::options(&args.group, filter(args), args.end, args.timeout);
+        let mut options = pull::options(&args.group, filter(args), args.end, args.timeout);
+        options.max_messages = args.batch.pull_batch;
         pulls.spawn(pull::run(client.clone(), queue, start, options, batches.clone()));
     }
     drop(batches);
