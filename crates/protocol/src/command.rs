@@ -50,8 +50,15 @@ impl Command {
         Command { code: code.0, flag: Flag::RESPONSE, ..Command::default() }
     }
 
-    /// A response that failed: a code and a text for people.
+    /// A response that failed: a code and a text for people, of which 16 KiB at most are kept: texts name what the peer
+    /// has sent, and with a name of a mebibyte the answer would be none that it takes.
     pub fn error(code: ResponseCode, remark: impl Into<ByteString>) -> Command {
+        const LONGEST: usize = 16 << 10;
+        let mut remark = remark.into();
+        if remark.len() > LONGEST {
+            let end = (0..=LONGEST).rev().find(|at| remark.is_char_boundary(*at)).unwrap_or_default();
+            remark = ByteString::from(remark.get(..end).unwrap_or_default());
+        }
         Command::response(code).with_remark(remark)
     }
 
@@ -136,5 +143,18 @@ impl Default for LanguageCode {
 impl Default for Version {
     fn default() -> Self {
         Version::CURRENT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_an_error_is_cut_between_characters() {
+        let remark = |text: String| Command::error(ResponseCode::SYSTEM_ERROR, text).remark.unwrap();
+        assert_eq!(remark("a".repeat(16 << 10)).len(), 16 << 10);
+        assert_eq!(remark("a".repeat(1 << 20)).len(), 16 << 10);
+        assert_eq!(remark(format!("a{}", "\u{fffd}".repeat(1 << 20))).len(), 1 + 3 * 5461);
     }
 }
