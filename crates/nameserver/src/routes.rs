@@ -177,7 +177,17 @@ impl RouteTable {
         now: Instant,
     ) -> Result<(), RegisterError> {
         let name = &registration.broker_name;
+        let is_news = self.data_version(name, &registration.address) != Some(&registration.data_version);
+        let brings_topics = registration.broker_id == MASTER && is_news;
         self.admit(&registration)?;
+        if brings_topics {
+            // All of them or none: a broker whose topics were taken in half-way would not bring the others again.
+            let is_new = |topic: &&TopicConfig| !self.topics.contains_key(&topic.topic_name);
+            let new = registration.topics.iter().filter(is_new).count();
+            if self.topics.len() + new > self.max_topics {
+                return Err(TooMany("topics").into());
+            }
+        }
         let instance = Instance {
             address: Address::Fixed(registration.address.clone()),
             ha_server_addr: registration.ha_server_addr.clone(),
@@ -186,7 +196,6 @@ impl RouteTable {
             connection: registration.connection,
             data_version: registration.data_version.clone(),
         };
-        let is_news = self.data_version(name, &registration.address) != Some(&registration.data_version);
         let broker = self.broker(name, &registration.cluster);
         broker.enable_acting_master = registration.enable_acting_master;
         // One address is one instance: a broker that comes back under another id leaves its old one.
@@ -195,7 +204,7 @@ impl RouteTable {
             .retain(|id, known| *id == registration.broker_id || !known.address.is(&registration.address));
         broker.instances.insert(registration.broker_id, instance);
         // What operators have changed here stays until the broker changes something.
-        if registration.broker_id == MASTER && is_news {
+        if brings_topics {
             for topic in &registration.topics {
                 self.update_topic(name, topic)?;
             }

@@ -225,6 +225,41 @@ async fn a_broker_registers_is_found_and_goes_with_its_connection() {
 }
 
 #[tokio::test]
+async fn a_registration_that_is_none_is_answered_and_stops_no_other() {
+    let node = start().await;
+    let client = node.client();
+    let (null, long) = ("".to_owned(), "n".repeat(1 << 19));
+    let change: [(&str, fn(&mut RegisterBrokerRequestHeader, String)); 3] = [
+        ("name", |header, text| header.broker_name = text.into()),
+        ("address", |header, text| header.broker_addr = text.into()),
+        ("cluster", |header, text| header.cluster_name = text.into()),
+    ];
+    for (what, change) in change {
+        let mut header = registration("b");
+        change(&mut header, null.clone());
+        assert_eq!(client.call(Command::of(&header)).await.code, 29, "no {what}");
+    }
+    let crowd: Vec<String> = (0..70_000).map(|n| format!("t{n}")).collect();
+    let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
+    let bodies = [
+        ("too many topics", body::encode(&topics(&crowd)).to_vec()),
+        ("no JSON", b"{".to_vec()),
+        ("null topics", br#"{"topicConfigSerializeWrapper":{"topicConfigTable":null}}"#.to_vec()),
+        ("a null topic", br#"{"topicConfigSerializeWrapper":{"topicConfigTable":{"T":null}}}"#.to_vec()),
+        ("a long topic", body::encode(&topics(&[&long])).to_vec()),
+    ];
+    for (what, bytes) in bodies {
+        let answer = client.call(Command::of(&registration("b")).with_body(bytes)).await;
+        let has_reason = answer.remark.as_deref().is_some_and(|remark| !remark.is_empty());
+        assert!(answer.code == 0 || has_reason, "{what}: {}", answer.code);
+        assert_eq!(client.call(route("T")).await.code, 17, "{what}");
+        assert_eq!(client.call(route("t1")).await.code, 17, "{what}: all of its topics or none");
+    }
+    client.ok(Command::of(&registration("other")).with_body(body::encode(&topics(&["T"])))).await;
+    client.ok(route("T")).await;
+}
+
+#[tokio::test]
 async fn a_compressed_registration_is_the_same() {
     let node = start().await;
     let client = node.client();
