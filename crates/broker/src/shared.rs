@@ -28,6 +28,7 @@ use crate::{
     hold::Holds,
     locks::Locks,
     meters::{Amount, Measured, Meters},
+    metrics::Created,
     offsets::Offsets,
     planted::planted,
     pull::Held,
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) tables: Tables,
     pub(crate) blocking: Blocking,
     pub(crate) creations: Creations,
+    pub(crate) created: Created,
     pub(crate) boot_ms: i64,
     pub(crate) stopping: AtomicBool,
     /// Spreads messages without a queue over the queues.

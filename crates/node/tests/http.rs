@@ -103,6 +103,16 @@ async fn what_was_sent_and_consumed_is_counted() {
     assert_eq!(messages_in("normal"), Some(8.0));
     assert_eq!((messages_in("delay"), messages_in("fifo")), (Some(1.0), Some(1.0)));
     assert_eq!(messages_in("transaction"), None);
+    let of_orders = [r#"topic="Orders""#, r#"message_type="normal""#, r#"le="1024""#];
+    assert_eq!(value(&text, "rocketmq_message_size_bucket", &of_orders), Some(8.0));
+    // spec: remoting A11
+    let sends = |labels: &[&str], suffix: &str| {
+        let labels = [labels, &[r#"request_code="send_message_v2""#, r#"response_code="success""#]].concat();
+        value(&text, &format!("rocketmq_rpc_latency{suffix}"), &labels)
+    };
+    let written = [r#"protocol_type="remoting""#, r#"is_long_polling="false""#, r#"result="success""#];
+    assert_eq!(sends(&written, "_count"), Some(7.0), "{text}");
+    assert_eq!(sends(&[r#"le="+Inf""#], "_bucket"), Some(7.0));
     let bytes =
         value(&text, "rocketmq_throughput_in_total", &[r#"topic="Orders""#, r#"message_type="normal""#]);
     assert!(bytes.unwrap() > 8.0 * 91.0, "{bytes:?}");
@@ -164,7 +174,7 @@ async fn clients_and_bounds_are_shown() {
         ("rocketwire_disk_full", 0.0),
         ("rocketwire_connections_refused_total", 0.0),
         ("rocketwire_parked_pulls_limit", 100_000.0),
-        ("rocketmq_half_messages", 0.0),
+        ("rocketmq_timing_messages", 0.0),
         ("rocketmq_broker_permission", 6.0),
         ("rocketwire_build_info", 1.0),
     ] {

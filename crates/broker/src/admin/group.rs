@@ -39,10 +39,12 @@ fn put(shared: &Shared, configs: Vec<SubscriptionGroupConfig>, disk: Disk) -> Re
         }
     }
     needs_disk(disk)?;
-    for config in configs {
-        shared.groups_mut().update(config, shared.now_ms())?;
-    }
-    save(shared)
+    let since = shared.now();
+    let updated =
+        configs.into_iter().try_for_each(|config| shared.groups_mut().update(config, shared.now_ms()));
+    let saved = updated.map_err(Stop::from).and_then(|()| save(shared));
+    shared.created.groups.count(saved.is_ok(), shared.now().saturating_sub(since));
+    saved
 }
 
 fn save(shared: &Shared) -> Result<Plan, Stop> {

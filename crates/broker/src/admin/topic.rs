@@ -100,9 +100,11 @@ fn put(shared: &Arc<Shared>, mut configs: Vec<TopicConfig>) -> Plan {
     if configs.is_empty() {
         return Plan::success();
     }
-    let shared = Arc::clone(shared);
+    let (shared, since) = (Arc::clone(shared), shared.now());
     Plan::TakeOver(Box::new(move |command, responder| {
+        let counting = Arc::clone(&shared);
         let done = move |saved: Result<(), Stop>| {
+            counting.created.topics.count(saved.is_ok(), counting.now().saturating_sub(since));
             responder.send(match saved {
                 Ok(()) => Command::response(ResponseCode::SUCCESS),
                 Err(Stop::Refused(refused)) => refused.into(),

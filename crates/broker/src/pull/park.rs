@@ -36,7 +36,8 @@ pub(crate) struct Held {
 }
 
 /// Parks a pull until something arrives. If that happened since it was read, it is answered at once.
-pub(crate) fn park(shared: &Arc<Shared>, pull: HeldPull, responder: Responder) {
+pub(crate) fn park(shared: &Arc<Shared>, pull: HeldPull, mut responder: Responder) {
+    responder.suspended();
     let deadline = shared.now() + pull.timeout;
     if park_until(shared, Held { task: pull.task, responder }, deadline, pull.answer) {
         Statistics::add(&shared.statistics.pulls_held, 1);

@@ -17,6 +17,7 @@ use crate::{
     planted::crash_point,
     shared::Shared,
     statistics::Statistics,
+    transaction::Half,
 };
 
 /// Who waits for an append.
@@ -54,8 +55,8 @@ pub(crate) struct SendDone {
     pub(crate) recall: Option<ByteString>,
     /// Where it is counted, and as what.
     pub(crate) traffic: (Arc<Traffic>, MessageType),
-    /// Of a half message: the group to be asked about it.
-    pub(crate) half: Option<ByteString>,
+    /// Of a half message: whose it is.
+    pub(crate) half: Option<Box<Half>>,
 }
 
 impl SendDone {
@@ -70,9 +71,9 @@ impl SendDone {
                 self.puts.add(messages, self.bytes);
                 let (traffic, kind) = &self.traffic;
                 traffic.stored(*kind, messages, self.bytes);
-                if let Some(group) = &self.half {
+                if let Some(half) = &self.half {
                     let now = self.shared.now_ms();
-                    self.shared.transactions().prepared(&appended, group.clone(), now);
+                    self.shared.transactions().prepared(&appended, (**half).clone(), now);
                 }
                 let response = self.response(&appended);
                 self.responder.send(response);

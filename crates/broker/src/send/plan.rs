@@ -45,8 +45,8 @@ pub(crate) struct SendPlan {
     pub(crate) sys_flag: SysFlag,
     /// Of a timer message: when it is out.
     pub(crate) timer_out_ms: Option<i64>,
-    /// It is a half message: the transaction table must hear of it.
-    pub(crate) is_half: bool,
+    /// It is a half message of this topic: the transaction table must hear of it.
+    pub(crate) half: Option<ByteString>,
     /// Where it is counted, and as what.
     pub(crate) traffic: (Arc<Traffic>, MessageType),
 }
@@ -101,6 +101,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         (_, _, Some(_)) => MessageType::Delay,
         (_, _, None) => MessageType::Normal,
     };
+    let half = is_half.then(|| topic.name().clone());
     if let Some((system, system_queue)) = waiting {
         set.push((property::REAL_TOPIC, topic.name().to_string()));
         set.push((property::REAL_QID, queue_id.to_string()));
@@ -117,7 +118,7 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
         set,
         sys_flag,
         timer_out_ms,
-        is_half,
+        half,
         traffic: (traffic, kind),
         header,
     })))

@@ -22,6 +22,7 @@ use crate::{
     processor::Writing,
     shared::Shared,
     timer,
+    transaction::Half,
 };
 
 thread_local! {
@@ -62,7 +63,10 @@ pub(crate) fn append(
                     recall: recall_handle(shared, &plan, &command, done.unique_id.as_deref()),
                     unique_id: done.unique_id,
                     traffic: plan.traffic,
-                    half: plan.is_half.then(|| owned(&plan.header.producer_group)),
+                    half: plan
+                        .half
+                        .clone()
+                        .map(|topic| Box::new(Half { group: owned(&plan.header.producer_group), topic })),
                     responder,
                 };
                 match writing {
@@ -139,7 +143,7 @@ fn encode(
     let made = inspected.unique_id.is_none().then(|| shared.ids.next(shared.now_ms()));
     let unique_id = inspected.unique_id.or(made.as_deref()).unwrap_or_default();
     let mut set: Vec<(&str, &str)> = plan.set.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    if plan.is_half {
+    if plan.half.is_some() {
         set.push((property::TRANSACTION_ID, unique_id));
     }
     let additions = Additions {

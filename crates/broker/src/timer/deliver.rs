@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytestring::ByteString;
 use rocketwire_protocol::{
     ResponseCode,
     message::{
@@ -106,6 +107,7 @@ fn read_new(shared: &Shared) -> bool {
             return false;
         }
     };
+    let mut counted = Vec::new();
     let mut timers = shared.timers();
     for record in records(outcome.records).flatten() {
         let out_ms = record.property(property::TIMER_OUT_MS).and_then(|out| out.parse::<i64>().ok());
@@ -114,9 +116,17 @@ fn read_new(shared: &Shared) -> bool {
             let due_ms = out_ms.saturating_add(PRECISION_MS);
             timers.add(record.queue_offset(), due_ms, record.store_timestamp(), is_message);
             Statistics::add(&shared.statistics.timers_in, 1);
+            if is_message && record.property(property::TIMER_ROLL_TIMES).is_none() {
+                counted.push((record, due_ms));
+            }
         }
     }
     timers.read(outcome.next_offset);
+    drop(timers);
+    for (record, due_ms) in counted {
+        let topic = record.property(property::REAL_TOPIC).unwrap_or_default();
+        shared.count_timer_in(topic, due_ms.saturating_sub(record.born_timestamp()));
+    }
     outcome.next_offset > offset
 }
 
@@ -181,10 +191,12 @@ fn deliver_one(shared: &Arc<Shared>, entry: Entry, record: &RecordView) {
         return;
     };
     let on_thread = Arc::clone(shared);
+    let delivered = record.property(property::REAL_TOPIC).filter(|_| !is_early).map(ByteString::from);
     let done = Stored::Call(Box::new(move |result| {
         on_thread.timers().finished(entry, result.is_ok());
         if result.is_ok() {
             Statistics::add(&on_thread.statistics.timers_out, 1);
+            delivered.iter().for_each(|topic| on_thread.count_timer_out(topic));
         }
         if let Err(error) = result {
             failed(&on_thread, &error);

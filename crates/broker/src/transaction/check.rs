@@ -13,8 +13,8 @@ use rocketwire_protocol::{
 };
 use rocketwire_store::{Append, AppendError, Appended, QueueId, ReadError, ReadLimits, Store, Wait};
 
-use super::{Pending, TransactionSnapshot, Transactions, end::conclude};
-use crate::{back::encode_as, planted::planted, send::Stored, shared::Shared};
+use super::{Half, Pending, TransactionSnapshot, Transactions, end::conclude};
+use crate::{back::encode_as, metrics::Verdict, planted::planted, send::Stored, shared::Shared};
 
 /// Half messages that are asked about in one round.
 const PER_ROUND: usize = 2_000;
@@ -101,7 +101,7 @@ pub(super) fn store_anew(
     let append = Append { queue, records: &bytes, wait: Wait::Flush };
     let stored = Stored::Call(Box::new(move |result: Result<Appended, AppendError>| match result {
         Ok(appended) => {
-            let group = pending.group.clone();
+            let half_of = Half { group: pending.group.clone(), topic: pending.topic.clone() };
             match from {
                 Some(from) => {
                     pending.physical_offset = appended.physical_offset;
@@ -110,7 +110,7 @@ pub(super) fn store_anew(
                 None => on_thread.transactions().insert(
                     appended.queue_offset,
                     appended.physical_offset,
-                    group,
+                    half_of,
                     pending.since_ms,
                 ),
             }
@@ -192,7 +192,7 @@ fn give_up(shared: &Arc<Shared>, offset: i64, half: &RecordView) {
     let encoded =
         encode_as(half, TRANS_CHECK_MAX_TIME_TOPIC, 0, &properties, times, flag, 0, &mut bytes).is_ok();
     let real = queue.filter(|_| encoded).map(|queue| (queue, bytes));
-    conclude(shared, offset, pending, real, None);
+    conclude(shared, offset, pending, real, Verdict::GivenUp, None);
 }
 
 /// Finds pending half messages: those of the half queue that no op record names.
@@ -214,7 +214,9 @@ pub(crate) fn restore(
     let half_end = each(store, half_queue, snapshot.half_from, |record| {
         if !done.contains(&record.queue_offset()) {
             let group = record.property(property::PGROUP).unwrap_or_default().into();
-            table.insert(record.queue_offset(), record.physical_offset(), group, record.born_timestamp());
+            let topic = record.property(property::REAL_TOPIC).unwrap_or_default().into();
+            let half = Half { group, topic };
+            table.insert(record.queue_offset(), record.physical_offset(), half, record.born_timestamp());
         }
         let number = |name| record.property(name).and_then(|number| number.parse::<i64>().ok());
         let from = number(property::TRAN_PREPARED_QUEUE_OFFSET);

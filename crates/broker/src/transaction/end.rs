@@ -18,6 +18,7 @@ use super::Pending;
 use crate::{
     back::encode_as,
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
+    metrics::Verdict,
     send::{Inspected, Stored, store_failure},
     shared::Shared,
     timer,
@@ -37,9 +38,12 @@ pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Pl
     }
     needs_disk(disk)?;
     let half = verify(shared, &header)?;
-    let real = match header.commit_or_rollback {
-        COMMIT => Some(real_message(shared, &half)?),
-        _ => None,
+    let (real, verdict) = match header.commit_or_rollback {
+        COMMIT => {
+            let verdict = Verdict::Commit { born_ms: half.born_timestamp() };
+            (Some(real_message(shared, &half)?), verdict)
+        }
+        _ => (None, Verdict::Rollback),
     };
     let offset = header.tran_state_table_offset;
     let Some((offset, pending)) = shared.transactions().claim(offset) else {
@@ -48,7 +52,7 @@ pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Pl
     };
     let shared = Arc::clone(shared);
     Ok(Plan::TakeOver(Box::new(move |_, responder| {
-        conclude(&shared, offset, pending, real, Some(responder))
+        conclude(&shared, offset, pending, real, verdict, Some(responder))
     })))
 }
 
@@ -77,7 +81,25 @@ fn verify(shared: &Shared, header: &EndTransactionRequestHeader) -> Result<Recor
     if half.physical_offset() != header.commit_log_offset {
         return Err(failed("The commit log offset wrong"));
     }
+    if header.from_transaction_check != Some(true) && is_past_immunity(shared, &half) {
+        // Java gives no text.
+        let remark = "the time in which the producer itself may decide is over (CHECK_IMMUNITY_TIME_IN_SECONDS); it is asked";
+        return Err(refuse(ResponseCode::ILLEGAL_OPERATION, remark));
+    }
     Ok(half)
+}
+
+/// Whether the time that the producer reserved for itself is over: from then on it is asked, and only that answer counts.
+fn is_past_immunity(shared: &Shared, half: &RecordView) -> bool {
+    let Some(seconds) =
+        half.property(property::CHECK_IMMUNITY_TIME_IN_SECONDS).filter(|text| !text.is_empty())
+    else {
+        return false;
+    };
+    let timeout = i64::try_from(shared.options.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
+    // Not before anybody is asked. What is no number says nothing.
+    let immunity = seconds.parse::<i64>().unwrap_or(0).saturating_mul(1_000).max(timeout);
+    shared.now_ms().saturating_sub(half.born_timestamp()) > immunity
 }
 
 /// A committed message as it goes to its topic, or to wait there for its delay.
@@ -124,10 +146,11 @@ pub(super) fn conclude(
     offset: i64,
     pending: Pending,
     real: Option<(QueueId, Vec<u8>)>,
+    verdict: Verdict,
     responder: Option<Responder>,
 ) {
     let Some((queue, bytes)) = real else {
-        write_op(shared, offset, pending, responder);
+        write_op(shared, offset, pending, verdict, responder);
         return;
     };
     let append = Append { queue, records: &bytes, wait: Wait::Write };
@@ -137,10 +160,11 @@ pub(super) fn conclude(
         Ok(_) => match on_thread.blocking.slot() {
             Some(slot) => {
                 let shared = Arc::clone(&on_thread);
-                slot.run(move || write_op(&shared, offset, pending, responder));
+                slot.run(move || write_op(&shared, offset, pending, verdict, responder));
             }
             // Without an op record it may be delivered again after a restart; it is not pending now.
             None => {
+                on_thread.count_verdict(&pending.topic, verdict);
                 on_thread.transactions().forget(offset);
                 answer(responder, Command::response(ResponseCode::SUCCESS));
             }
@@ -153,7 +177,13 @@ pub(super) fn conclude(
     shared.store.append(append, done);
 }
 
-fn write_op(shared: &Arc<Shared>, offset: i64, pending: Pending, responder: Option<Responder>) {
+fn write_op(
+    shared: &Arc<Shared>,
+    offset: i64,
+    pending: Pending,
+    verdict: Verdict,
+    responder: Option<Responder>,
+) {
     let Some(bytes) = op_record(shared, offset) else {
         shared.transactions().forget(offset);
         answer(responder, Command::response(ResponseCode::SUCCESS));
@@ -169,6 +199,7 @@ fn write_op(shared: &Arc<Shared>, offset: i64, pending: Pending, responder: Opti
     let done = Stored::Call(Box::new(move |result| match result {
         Ok(appended) => {
             on_thread.transactions().done(offset, appended.queue_offset + 1);
+            on_thread.count_verdict(&pending.topic, verdict);
             answer(responder, Command::response(ResponseCode::SUCCESS));
         }
         Err(error) => {

@@ -17,4 +17,4 @@ mod table;
 pub(crate) use check::{check_due, restore};
 pub(crate) use end::end;
 pub(crate) use resume::resume;
-pub(crate) use table::{Pending, TransactionSnapshot, Transactions};
+pub(crate) use table::{Half, Pending, TransactionSnapshot, Transactions};

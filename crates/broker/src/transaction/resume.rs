@@ -43,6 +43,7 @@ pub(crate) fn resume(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result
             let pending = Pending {
                 physical_offset: 0,
                 group: group.into(),
+                topic: half.property(property::REAL_TOPIC).unwrap_or_default().into(),
                 since_ms: shared.now_ms(),
                 checks: 0,
                 former: Vec::new(),

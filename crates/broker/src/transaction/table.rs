@@ -31,6 +31,8 @@ pub(crate) struct Pending {
     pub(crate) physical_offset: i64,
     /// Who is asked about it.
     pub(crate) group: ByteString,
+    /// Where it goes if it is committed.
+    pub(crate) topic: ByteString,
     /// Since when it waits, in milliseconds since 1970.
     pub(crate) since_ms: i64,
     /// How often it was asked about.
@@ -39,6 +41,15 @@ pub(crate) struct Pending {
     pub(crate) former: Vec<i64>,
     /// The op queue's end when it was stored: its verdict is not before that.
     pub(crate) op_from: i64,
+}
+
+/// Whose half message it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Half {
+    /// The group of its producer.
+    pub(crate) group: ByteString,
+    /// Its topic.
+    pub(crate) topic: ByteString,
 }
 
 /// What is kept over a restart: where to begin reading both queues.
@@ -74,14 +85,19 @@ impl Transactions {
         self.pending.contains_key(&half_offset) || self.aliases.contains_key(&half_offset)
     }
 
+    /// The topic of each that waits.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &ByteString> {
+        self.pending.values().map(|pending| &pending.topic)
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
     }
 
     /// A half message was stored.
-    pub(crate) fn prepared(&mut self, appended: &Appended, group: ByteString, now_ms: i64) {
-        self.insert(appended.queue_offset, appended.physical_offset, group, now_ms);
+    pub(crate) fn prepared(&mut self, appended: &Appended, of: Half, now_ms: i64) {
+        self.insert(appended.queue_offset, appended.physical_offset, of, now_ms);
     }
 
     /// A half message is in the queue.
@@ -89,11 +105,11 @@ impl Transactions {
         &mut self,
         half_offset: i64,
         physical_offset: i64,
-        group: ByteString,
+        Half { group, topic }: Half,
         since_ms: i64,
     ) {
-        let former = Vec::new();
-        let pending = Pending { physical_offset, group, since_ms, checks: 0, former, op_from: self.op_end };
+        let (former, op_from) = (Vec::new(), self.op_end);
+        let pending = Pending { physical_offset, group, topic, since_ms, checks: 0, former, op_from };
         self.half_end = self.half_end.max(half_offset + 1);
         self.pending.insert(half_offset, pending);
         self.changes += 1;
@@ -199,6 +215,10 @@ impl Transactions {
 mod tests {
     use super::*;
 
+    fn half() -> Half {
+        Half { group: "g".into(), topic: "T".into() }
+    }
+
     fn appended(queue_offset: i64) -> Appended {
         Appended {
             queue_offset,
@@ -211,7 +231,7 @@ mod tests {
     #[test]
     fn a_half_message_has_one_verdict() {
         let mut table = Transactions::new(2);
-        table.prepared(&appended(0), "g".into(), 1_000);
+        table.prepared(&appended(0), half(), 1_000);
         let (offset, pending) = table.claim(0).unwrap();
         assert_eq!((offset, pending.physical_offset), (0, 0));
         assert!(table.claim(0).is_none());
@@ -223,7 +243,7 @@ mod tests {
     fn the_table_is_bounded() {
         let mut table = Transactions::new(1);
         assert!(!table.is_full());
-        table.prepared(&appended(0), "g".into(), 1_000);
+        table.prepared(&appended(0), half(), 1_000);
         assert!(table.is_full());
         table.claim(0);
         assert!(!table.is_full());
@@ -233,8 +253,8 @@ mod tests {
     fn only_what_waited_long_enough_is_due_and_each_is_counted() {
         // spec: client 159
         let mut table = Transactions::new(10);
-        table.prepared(&appended(0), "g".into(), 1_000);
-        table.prepared(&appended(1), "g".into(), 1_001);
+        table.prepared(&appended(0), half(), 1_000);
+        table.prepared(&appended(1), half(), 1_001);
         assert!(table.due(999, 10).is_empty());
         let due = table.due(1_000, 10);
         assert_eq!(due.len(), 1);
@@ -254,7 +274,7 @@ mod tests {
     #[test]
     fn a_half_message_is_found_by_its_former_offsets_and_has_one_verdict() {
         let mut table = Transactions::new(10);
-        table.prepared(&appended(0), "g".into(), 1_000);
+        table.prepared(&appended(0), half(), 1_000);
         asked(&mut table, 0, 1);
         asked(&mut table, 1, 2);
         assert_eq!((table.len(), table.snapshot().half_from), (1, 2));
@@ -272,7 +292,7 @@ mod tests {
     fn a_restart_reads_what_follows_what() {
         let mut table = Transactions::new(10);
         for offset in 0..5 {
-            table.insert(offset, 0, "g".into(), 1_000);
+            table.insert(offset, 0, half(), 1_000);
         }
         // 1 is 0 stored anew, 3 is 1; 4 is 2, and has its verdict.
         table.note(1, Some(0), 1);
@@ -287,11 +307,11 @@ mod tests {
     fn a_snapshot_says_where_to_read_again() {
         let mut table = Transactions::new(10);
         for offset in 0..3 {
-            table.prepared(&appended(offset), "g".into(), 1_000);
+            table.prepared(&appended(offset), half(), 1_000);
         }
         table.claim(0);
         table.done(0, 1);
-        table.prepared(&appended(3), "g".into(), 1_000);
+        table.prepared(&appended(3), half(), 1_000);
         assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 1, op_from: 0 });
         for offset in 1..4 {
             table.claim(offset);
@@ -304,7 +324,7 @@ mod tests {
     fn a_half_message_is_read_again_until_its_verdict_is_stored() {
         let mut table = Transactions::new(10);
         for offset in 0..2 {
-            table.prepared(&appended(offset), "g".into(), 1_000);
+            table.prepared(&appended(offset), half(), 1_000);
         }
         // The first is on its way to the log when the snapshot is taken, and a kill can follow.
         let (_, first) = table.claim(0).unwrap();

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use rocketwire_broker::{Broker, Family, Kind};
 use rocketwire_remoting::{Counters, Server};
 
-use super::text;
+use super::{latency, text};
 
 /// What is told of a node.
 pub(crate) struct Site {
@@ -136,6 +136,7 @@ fn network(server: &Arc<Server>) -> Vec<Family> {
     let open = server.connections();
     let sum = |value: fn(&rocketwire_remoting::Connection) -> usize| open.iter().map(value).sum::<usize>();
     families.extend([
+        latency::family(&server.latencies()),
         Family::one("rocketwire_connections", Kind::Gauge, "Connections now", open.len()),
         Family::one("rocketwire_connections_limit", Kind::Gauge, "max_connections", server.max_connections()),
         Family::one(

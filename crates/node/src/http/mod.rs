@@ -5,6 +5,7 @@
 //! chunks, upgrades and HTTP/2 along, none of which a scraper or a load balancer's check needs.
 
 mod answer;
+mod latency;
 mod request;
 #[cfg(test)]
 mod request_checks;
