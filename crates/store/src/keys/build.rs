@@ -1,12 +1,11 @@
 use std::io;
-use std::sync::Arc;
 
 use super::table::{self, KeyFault, KeyTable, MAX_ENTRIES};
 use super::{Place, hash};
 use crate::error::ReadError;
-use crate::log::scan::FrameReader;
+use crate::log::scan::{Frame, FrameReader};
 use crate::log::{ClosedSegment, Log, Segment, lock};
-use crate::storage::{StorageFile, write_all_at};
+use crate::storage::write_all_at;
 
 /// Keys of one message that can be found; those behind them cannot.
 const MAX_KEYS: usize = 64;
@@ -88,9 +87,15 @@ impl Log {
         let beside = path.with_extension("key.tmp");
         let segment = self.segments.find(closed.start, &*self.storage)?;
         let file = self.storage.create(&beside).map_err(ReadError::io(&beside))?;
-        let mut writer = KeyWriter { file, at: 0, table: KeyTable::new(closed.start, MAX_ENTRIES) };
-        self.visit_keys(&segment, closed.start, closed.end, &mut |frame| writer.push_all(frame.keys))?;
-        writer.finish(closed.end).map_err(ReadError::io(&beside))?;
+        let (mut at, mut draft) = (0, KeyDraft::new(closed.start));
+        let mut write = |bytes: &[u8]| {
+            let place = at;
+            at += bytes.len() as u64;
+            write_all_at(&*file, bytes, place)
+        };
+        let mut add = |frame: FrameKeys<'_>| draft.add(frame.keys, &mut write);
+        self.visit_keys(&segment, closed.start, closed.end, &mut add)?;
+        draft.finish(closed.end, &mut write).map_err(ReadError::io(&beside))?;
         self.storage.rename(&beside, &path).map_err(ReadError::io(&path))?;
         self.segments.reopen_keys(closed.start);
         if self.segments.closed_at(closed.start).is_none() {
@@ -114,15 +119,7 @@ impl Log {
             let begin = reader.at();
             let Some(frame) = reader.next().map_err(ReadError::io(&segment.path))? else { break };
             keys.clear();
-            let mut last_timestamp = 0;
-            for (record, frame_distance) in frame.raw_records() {
-                last_timestamp = record.store_timestamp();
-                if !record.is_queued() {
-                    continue;
-                }
-                let place = Place { physical: begin + u64::from(frame_distance), frame_distance };
-                keys.extend(record.keys().take(MAX_KEYS).map(|key| (hash(record.topic(), key), place)));
-            }
+            let last_timestamp = collect_keys(&frame, &mut keys);
             let frame = FrameKeys { begin, end: reader.at(), last_timestamp, keys: &keys };
             visit(frame).map_err(ReadError::io(&segment.path))?;
         }
@@ -142,28 +139,57 @@ impl FrameKeys<'_> {
     }
 }
 
-/// Writes tables as they fill.
-struct KeyWriter {
-    file: Arc<dyn StorageFile>,
-    at: u64,
-    table: KeyTable,
+/// Adds hash and place of each key of a frame; store time of its last record.
+fn collect_keys(frame: &Frame<'_>, keys: &mut Vec<(u32, Place)>) -> i64 {
+    let mut last_timestamp = 0;
+    for (record, frame_distance) in frame.raw_records() {
+        last_timestamp = record.store_timestamp();
+        if record.is_queued() {
+            let place = Place { physical: frame.start + u64::from(frame_distance), frame_distance };
+            keys.extend(record.keys().take(MAX_KEYS).map(|key| (hash(record.topic(), key), place)));
+        }
+    }
+    last_timestamp
 }
 
-impl KeyWriter {
-    fn push_all(&mut self, keys: &[(u32, Place)]) -> io::Result<()> {
+/// The bytes of a key file, table by table as they fill: those of a segment are always the same.
+#[derive(Debug)]
+pub(crate) struct KeyDraft {
+    table: KeyTable,
+    keys: Vec<(u32, Place)>,
+}
+
+/// Takes the next bytes.
+type Sink<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+
+impl KeyDraft {
+    /// Of the segment that begins there.
+    pub(crate) fn new(start: u64) -> Self {
+        Self { table: KeyTable::new(start, MAX_ENTRIES), keys: Vec::new() }
+    }
+
+    /// Adds the keys of the next frame.
+    pub(crate) fn add_frame(&mut self, frame: &Frame<'_>, sink: &mut Sink<'_>) -> io::Result<()> {
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        collect_keys(frame, &mut keys);
+        let added = self.add(&keys, sink);
+        self.keys = keys;
+        added
+    }
+
+    fn add(&mut self, keys: &[(u32, Place)], sink: &mut Sink<'_>) -> io::Result<()> {
         for (hash, place) in keys {
             if self.table.is_full(place.physical) {
-                self.finish(place.physical)?;
+                self.finish(place.physical, sink)?;
             }
             self.table.push(*hash, *place);
         }
         Ok(())
     }
 
-    fn finish(&mut self, to: u64) -> io::Result<()> {
-        let bytes = self.table.finish(to);
-        write_all_at(&*self.file, &bytes, self.at)?;
-        self.at += bytes.len() as u64;
-        Ok(())
+    /// The segment, or one of its tables, ends at this offset of the log.
+    pub(crate) fn finish(&mut self, to: u64, sink: &mut Sink<'_>) -> io::Result<()> {
+        sink(&self.table.finish(to))
     }
 }

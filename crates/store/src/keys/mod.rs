@@ -14,8 +14,10 @@ use std::sync::Mutex;
 
 use crate::log::lock;
 
+pub(crate) use build::KeyDraft;
 pub use query::{KeyOutcome, KeyQuery};
 pub(crate) use recent::Recent;
+pub(crate) use table::is_whole;
 
 /// What is known of keys besides the key files.
 #[derive(Debug, Default)]

@@ -107,8 +107,34 @@ pub(super) fn places(
     end: u64,
     hash: u32,
 ) -> Result<Vec<Place>, KeyFault> {
-    let size = file.size()?;
     let mut found = Vec::new();
+    visit_tables(file, start, end, |table, at| table.places(file, at, hash, &mut found))?;
+    Ok(found)
+}
+
+/// Whether all checksums of the key file of the segment `[start, end)` fit.
+pub(crate) fn is_whole(file: &dyn StorageFile, start: u64, end: u64) -> bool {
+    let check = |table: &TableHeader, at| {
+        // More buckets than the table has room for are none that we wrote.
+        let buckets = 1_u32.checked_shl(table.bits).filter(|count| *count <= table.length);
+        let buckets = buckets.ok_or(KeyFault)?;
+        for bucket in 0..buckets {
+            let hash = bucket.checked_shl(u32::BITS - table.bits).unwrap_or(0);
+            table.places(file, at, hash, &mut Vec::new())?;
+        }
+        Ok(())
+    };
+    visit_tables(file, start, end, check).is_ok()
+}
+
+/// Goes through the tables of the segment `[start, end)`, each with its place in the file.
+fn visit_tables(
+    file: &dyn StorageFile,
+    start: u64,
+    end: u64,
+    mut visit: impl FnMut(&TableHeader, u64) -> Result<(), KeyFault>,
+) -> Result<(), KeyFault> {
+    let size = file.size()?;
     let (mut at, mut from) = (0, start);
     while from < end {
         let table = TableHeader::read(file, at)?;
@@ -116,11 +142,11 @@ pub(super) fn places(
         if table.from != from || table.to <= from || table.to > end || next > size {
             return Err(KeyFault);
         }
-        table.places(file, at, hash, &mut found)?;
+        visit(&table, at)?;
         (from, at) = (table.to, next);
     }
     // Bytes behind the last table were not written by us.
-    if at == size { Ok(found) } else { Err(KeyFault) }
+    if at == size { Ok(()) } else { Err(KeyFault) }
 }
 
 struct TableHeader {

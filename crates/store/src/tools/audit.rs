@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rocketwire_protocol::message::record::body_crc;
 use serde::{Deserialize, Serialize};
 
+use super::check::IndexState;
 use super::evidence::Evidence;
+use super::keys::KeyCheck;
 use super::survey::{Step, Survey};
 use super::{ToolError, folder::Folder};
 use crate::log::scan::Frame;
@@ -78,12 +80,13 @@ pub(super) struct Audit {
 pub(super) type Entries = BTreeMap<QueueName, (i64, Vec<Entry>)>;
 
 impl Audit {
-    /// Reads the log. `sealed` is told the entries of each segment once they are all known.
+    /// Reads the log. `sealed` is told of each segment, once it is known as a whole, what is the matter with its index
+    /// file and with its key file.
     pub(super) fn take(
         folder: &Folder<'_>,
         survey: &Survey,
         origin: &Origin,
-        mut sealed: impl FnMut(u64, Entries) -> Result<(), ToolError>,
+        mut sealed: impl FnMut(u64, IndexState, IndexState),
     ) -> Result<Self, ToolError> {
         let mut audit = Self::default();
         for queue in &origin.queues {
@@ -91,13 +94,25 @@ impl Audit {
             let state = QueueState { min: queue.next, next: queue.next, ..QueueState::default() };
             audit.queues.insert(name, state);
         }
-        let mut segment = None;
+        let mut keys: Option<KeyCheck> = None;
         let mut entries = Entries::new();
+        let mut seal = |keys: KeyCheck, entries: Entries| {
+            let segment = keys.segment();
+            let index = IndexState::of(folder, survey, segment, entries, origin)?;
+            sealed(segment, index, keys.finish(folder, survey)?);
+            Ok(())
+        };
         survey.walk(folder, |step| {
             match step {
                 Step::Frame(of, frame) => {
-                    if let Some(done) = segment.replace(of).filter(|done| *done != of) {
-                        sealed(done, std::mem::take(&mut entries))?;
+                    if let Some(done) = keys.take_if(|keys| keys.segment() != of) {
+                        seal(done, std::mem::take(&mut entries))?;
+                    }
+                    if keys.is_none() {
+                        keys = Some(KeyCheck::new(folder, of)?);
+                    }
+                    if let Some(keys) = &mut keys {
+                        keys.frame(folder, &frame)?;
                     }
                     audit.frame(of, &frame, origin, &mut entries);
                 }
@@ -105,8 +120,8 @@ impl Audit {
             }
             Ok(())
         })?;
-        if let Some(done) = segment {
-            sealed(done, entries)?;
+        if let Some(done) = keys {
+            seal(done, entries)?;
         }
         audit.end();
         Ok(audit)

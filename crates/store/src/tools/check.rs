@@ -25,6 +25,8 @@ pub struct CheckReport {
     pub tables: usize,
     /// Index files that agree with the log.
     pub index_files: usize,
+    /// Key files that agree with the log.
+    pub key_files: usize,
     /// Holes that were repaired earlier.
     pub repaired: Vec<RepairedHole>,
     /// Damage: bytes that are not what the store wrote.
@@ -76,13 +78,13 @@ pub enum FindingKind {
     Log,
     /// In a record whose frame is good.
     Record,
-    /// In an index file: it is rebuilt.
+    /// In an index file or a key file: it is rebuilt.
     Index,
     /// In a table or the checkpoint.
     Table,
 }
 
-/// Verifies a store that is not open: every frame and record, queue offsets, index files, tables, checkpoint. Changes
+/// Verifies a store that is not open: every frame and record, queue offsets, index and key files, tables, checkpoint. Changes
 /// nothing; takes the store's lock if there is a lock file.
 ///
 /// # Errors
@@ -124,13 +126,14 @@ impl Check<'_> {
         if notes.is_checkpoint_damaged {
             self.outside(FindingKind::Table, self.folder.paths.checkpoint(), "none of its two slots is good");
         }
-        let mut indexes = Vec::new();
-        let audit = Audit::take(self.folder, &survey, &origin, |segment, entries| {
-            indexes.push((segment, IndexState::of(self.folder, &survey, segment, entries, &origin)?));
-            Ok(())
+        let (mut indexes, mut keys) = (Vec::new(), Vec::new());
+        let audit = Audit::take(self.folder, &survey, &origin, |segment, index, of_keys| {
+            indexes.push((segment, index));
+            keys.push((segment, of_keys));
         })?;
         self.log(&survey, &audit);
         self.indexes(&survey, indexes);
+        self.keys(keys);
         self.totals(&survey, &audit, &origin, notes.tables.len());
         Ok(())
     }
@@ -196,6 +199,24 @@ impl Check<'_> {
                     self.report.remarks.push(text);
                 }
                 IndexState::Bad(reason) => self.outside(FindingKind::Index, path, reason),
+            }
+        }
+    }
+
+    /// A key file that is missing is made when somebody wants it.
+    fn keys(&mut self, keys: Vec<(u64, IndexState)>) {
+        for (segment, state) in keys {
+            match state {
+                IndexState::Good => self.report.key_files += 1,
+                IndexState::Missing => {}
+                IndexState::Stale => {
+                    let path = self.folder.paths.key_file(segment);
+                    let text = format!("{} is not whole; the next query makes it again", path.display());
+                    self.report.remarks.push(text);
+                }
+                IndexState::Bad(reason) => {
+                    self.outside(FindingKind::Index, self.folder.paths.key_file(segment), reason);
+                }
             }
         }
     }

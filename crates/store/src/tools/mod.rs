@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod filler;
 mod folder;
+mod keys;
 mod quarantine;
 mod repair;
 mod survey;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::audit::{Audit, Entries, LostRange};
+use super::audit::{Audit, LostRange};
 use super::check::IndexState;
 use super::filler::{Fillers, MIN_FRAME};
 use super::quarantine::{Plan, Quarantine};
@@ -83,10 +83,9 @@ impl Repair<'_> {
         let mut origin = self.sound_origin(&notes)?;
         let survey = Survey::take(self.folder, origin.start, notes.durable.max(origin.start))?;
         let mut bad_indexes = Vec::new();
-        let audit = Audit::take(self.folder, &survey, &origin, |segment, entries: Entries| {
-            let state = IndexState::of(self.folder, &survey, segment, entries, &origin)?;
-            bad_indexes.extend(matches!(state, IndexState::Bad(_)).then_some(segment));
-            Ok(())
+        let audit = Audit::take(self.folder, &survey, &origin, |segment, index, keys| {
+            let is_bad = [index, keys].iter().any(|state| matches!(state, IndexState::Bad(_)));
+            bad_indexes.extend(is_bad.then_some(segment));
         })?;
         if let Some(misfit) = audit.misfits.iter().find(|misfit| misfit.is_fatal) {
             let file = self.folder.paths.segment(misfit.segment);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rocketwire_store::tools::{self, FindingKind};
 use rocketwire_store::{Clock, Drive, KeyQuery, StoreOptions};
 use rocketwire_testkit::{ManualClock, SimulatedDisk};
 
@@ -218,6 +219,54 @@ fn a_key_file_of_another_log_is_found_out_by_the_records_that_it_leads_to() {
     assert_eq!(find(&log, query("orders", "k-1")), ["a longer one"]);
     assert_eq!(find(&log, query("orders", "all")), ["short", "a longer one"]);
     assert_eq!(disk.contents(file).unwrap(), good);
+}
+
+/// A key file whose checksums fit and that lacks keys: no query can know, `check` does.
+#[test]
+fn a_key_file_that_lacks_keys_is_found_by_a_check_and_made_again_after_a_repair() {
+    let closed = |name: &str| {
+        let (log, _, disk) = manual(|options| options.segment_bytes = 1000);
+        for n in 0..20 {
+            let body = format!("m{n}");
+            log.put(Message::new("orders", 0, &body).keys(&format!("{name}-{n} all"))).unwrap();
+        }
+        log.close().unwrap();
+        disk.kill();
+        disk
+    };
+    let (disk, other) = (closed("k"), closed("x"));
+    let check = |disk: &SimulatedDisk| tools::check(disk, Path::new("/store")).unwrap();
+    let sound = check(&disk);
+    assert!(sound.findings.is_empty() && sound.remarks.is_empty(), "{sound:?}");
+    assert_eq!(sound.key_files, key_files(&disk).len());
+    for file in key_files(&disk) {
+        let good = disk.contents(&file).unwrap();
+        let harmed = disk.fork(1);
+        harmed.replace(&file, other.contents(&file).unwrap());
+        let report = check(&harmed);
+        let [finding] = &report.findings[..] else { panic!("{report:?}") };
+        assert_eq!((&finding.file, finding.kind), (&file, FindingKind::Index));
+        assert_eq!(report.key_files, sound.key_files - 1);
+        // This is what it is good for.
+        let lost = find(&restart(&harmed.fork(2)), query("orders", "all")).len();
+        let missed = (0..20)
+            .filter(|n| find(&restart(&harmed.fork(2)), query("orders", &format!("k-{n}"))).is_empty());
+        assert!(missed.count() > 0 && lost == 20, "the queries miss what the file does not name");
+        tools::repair(Arc::new(harmed.clone()), Path::new("/store")).unwrap();
+        assert!(check(&harmed).findings.is_empty());
+        let log = restart(&harmed);
+        for n in 0..20 {
+            assert_eq!(find(&log, query("orders", &format!("k-{n}"))), [format!("m{n}")]);
+        }
+        assert_eq!(harmed.contents(&file).unwrap(), good, "made again");
+        // What a crash may have torn is worth a remark.
+        for torn in [good[..good.len() / 2].to_vec(), vec![0; good.len()], [&good[..], &[0]].concat()] {
+            let harmed = disk.fork(3);
+            harmed.replace(&file, torn);
+            let report = check(&harmed);
+            assert!(report.findings.is_empty() && report.remarks.len() == 1, "{report:?}");
+        }
+    }
 }
 
 #[test]

@@ -62,9 +62,9 @@ fn lines(report: &CheckReport) -> Vec<String> {
     let rows: Vec<_> = report.queues.iter().map(row).collect();
     let mut lines = words::table(&["topic", "queue", "min", "max", "records"], &rows);
     lines.push(String::new());
-    let CheckReport { segments, bytes, frames, records, queues, tables, index_files, .. } = report;
+    let CheckReport { segments, bytes, frames, records, queues, tables, index_files, key_files, .. } = report;
     lines.push(format!(
-        "{records} records in {frames} frames, {segments} segments, {bytes} bytes; {} queues, {tables} tables, {index_files} index files",
+        "{records} records in {frames} frames, {segments} segments, {bytes} bytes; {} queues, {tables} tables, {index_files} index files, {key_files} key files",
         queues.len()
     ));
     for hole in &report.repaired {
@@ -110,6 +110,7 @@ struct Printed<'a> {
     queues: Vec<Queue<'a>>,
     tables: usize,
     index_files: usize,
+    key_files: usize,
     repaired: Vec<Repaired>,
     remarks: &'a [String],
     findings: Vec<PrintedFinding<'a>>,
@@ -166,6 +167,7 @@ fn printed(report: &CheckReport) -> Printed<'_> {
             .collect(),
         tables: report.tables,
         index_files: report.index_files,
+        key_files: report.key_files,
         repaired: report
             .repaired
             .iter()
