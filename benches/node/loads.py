@@ -55,8 +55,7 @@ class Loads:
     def fill(self, server, topic, count, size):
         """So many messages of that size, whose bodies are numbers."""
         self.turns.only(server)
-        command = [self.binary, "send", "-n", server.address, "-t", topic, "--encoding", self.encoding, "--inflight", "64", "-"]
-        sender = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        sender = self.sender(server, topic)
         try:
             for begin in range(0, count, 10_000):
                 sender.stdin.write(b"".join(b"%0*d\n" % (size, n) for n in range(begin, min(count, begin + 10_000))))
@@ -65,6 +64,26 @@ class Loads:
         said = sender.communicate()[1].decode()
         if sender.returncode != 0:
             sys.exit("%s: cannot fill the topic: %s" % (server.name, said.splitlines()[:1]))
+
+    def killed(self, server, topic, count):
+        """Kills a server that is being sent to, once it took so many messages; the seconds that it then takes to take one again."""
+        self.turns.only(server)
+        sender, lines = self.sender(server, topic), b"%0128d\n" % 0 * 1_000
+        try:
+            for _ in range(0, count + 10_000, 1_000):  # some are in the pipe, and in flight
+                sender.stdin.write(lines)
+        except BrokenPipeError:
+            sys.exit("%s: %s" % (server.name, sender.communicate()[1].decode()))
+        server.kill()
+        sender.kill()
+        sender.communicate()
+        server.start()
+        return server.started
+
+    def sender(self, server, topic):
+        """Sends the lines of its standard input."""
+        command = [self.binary, "send", "-n", server.address, "-t", topic, "--encoding", self.encoding, "--inflight", "64", "-"]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def java(self, version, program, server, *arguments):
         """One of the Java programs here, with the client of that version: its line, and CPU of both ends in microseconds a message."""

@@ -26,38 +26,54 @@ class Server:
 
 
 class Ours(Server):
+    name = "rocketwire"
+
     def __init__(self, binary, flush, folder):
-        self.name = "rocketwire"
+        self.command = [binary, "serve", "--data", folder, "--port", "0", "--flush", flush]
+        self.start()
+
+    def start(self):
         begun = time.monotonic()
-        command = [binary, "serve", "--data", folder, "--port", "0", "--flush", flush]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         line = self.process.stdout.readline().decode()
+        if " ready on " not in line:
+            sys.exit("it did not start: " + " ".join(self.command))
         self.address = line.split(" ready on ")[1].split()[0]
         if probe.wait("send", "127.0.0.1", int(self.address.rsplit(":", 1)[1]), 60) is None:
             sys.exit("rocketwire takes no message")
         self.started = time.monotonic() - begun
         self.pids = [self.process.pid]
 
-    def end(self):
+    def kill(self):
         self.process.kill()
         self.process.wait()
+
+    end = kill
 
 
 class Apache(Server):
     def __init__(self, version, flush, folder):
-        self.name, self.version, self.folder = "Apache " + version, version, folder
-        port = free_port()
-        conf = "flushDiskType=%s_FLUSH" % flush.upper()
+        self.name, self.version, self.folder, self.port = "Apache " + version, version, folder, free_port()
+        self.address = "127.0.0.1:%d" % self.port
+        self.environment = {**os.environ, "BROKER_CONF": "flushDiskType=%s_FLUSH" % flush.upper()}
+        self.start()
+
+    def start(self):
+        """Both, or the broker alone when the name server is there."""
+        alone = {"NAMESRV_ADDR": self.address} if self.pids else {}
         begun = time.monotonic()
-        command = [os.path.join(ROOT, "interop/apache/start.sh"), version, str(port), str(port + 5), folder]
-        subprocess.run(command, env={**os.environ, "BROKER_CONF": conf}, check=True, stdout=subprocess.DEVNULL)
+        command = [os.path.join(ROOT, "interop/apache/start.sh"), self.version, str(self.port), str(self.port + 5), self.folder]
+        subprocess.run(command, env={**self.environment, **alone}, check=True, stdout=subprocess.DEVNULL)
         self.started = time.monotonic() - begun
-        self.address = "127.0.0.1:%d" % port
-        with open(os.path.join(folder, "pids")) as pids:
-            self.pids = [int(line.split()[1]) for line in pids]
+        with open(os.path.join(self.folder, "pids")) as pids:
+            self.pids = [*self.pids, *[int(line.split()[1]) for line in pids]]
+
+    def kill(self):
+        """Its broker."""
+        os.kill(self.pids.pop(), signal.SIGKILL)
 
     def end(self):
-        subprocess.run([os.path.join(ROOT, "interop/apache/stop.sh"), "--now", self.folder], stdout=subprocess.DEVNULL)
+        self.tell(signal.SIGKILL)
 
 
 class Turns:

@@ -41,8 +41,13 @@ def head(title, servers):
     line(*["--"] * (len(servers) + 4))
 
 
+def word(met):
+    """Of a bar: met, not met, or none."""
+    return "" if met is None else "yes" if met else "**no**"
+
+
 def row(what, cells, ratio="", bar="", met=None):
-    line(what, *cells, ratio, bar, "" if met is None else "yes" if met else "**no**")
+    line(what, *cells, ratio, bar, word(met))
 
 
 def verdict(bar, ours, ratio):
