@@ -110,6 +110,11 @@ pub(crate) async fn closed_loop<E: ToString, F: Future<Output = Result<(), E>>>(
     }
 }
 
+/// A failure that is ours.
+pub(crate) fn panicked() -> Failure {
+    Failure::new("a task of the load panicked: please report it")
+}
+
 /// How a load is run.
 pub(crate) struct Plan {
     /// Each with a runtime of its own.

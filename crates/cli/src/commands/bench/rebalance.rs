@@ -15,6 +15,7 @@ use rocketwire_remoting::{HookError, RpcHook};
 use serde::Serialize;
 use tokio::{sync::Semaphore, task::JoinSet};
 
+use super::load;
 use crate::{
     args::{self, HeaderEncoding},
     failure::Failure,
@@ -122,7 +123,7 @@ async fn join(args: &Args, count: u32) -> Result<Vec<Member>, Failure> {
     }
     let mut members = Vec::new();
     while let Some(joined) = joining.join_next().await {
-        members.push(joined.map_err(|_| Failure::new("a task of the load panicked: please report it"))??);
+        members.push(joined.map_err(|_| load::panicked())??);
     }
     Ok(members)
 }

@@ -122,7 +122,7 @@ async fn calls(
         }
     }
     for task in tasks {
-        task.await.map_err(|_| Failure::new("a task of the load panicked: please report it"))?;
+        task.await.map_err(|_| load::panicked())?;
     }
     for (client, _) in clients {
         client.shutdown().await;

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     load::run(&Plan::new(threads as usize, args.duration, args.output), async |number| {
         let share = args.inflight / threads + u32::from((number as u32) < args.inflight % threads);
         let client = args.cluster.client(args.encoding)?;
-        let producer = producer(args, &client).await?;
+        let producer = producer(&client, &args.topic).await?;
         Ok(async move |window, tally| {
             sends(args, &producer, share, window, tally).await?;
             client.close(Duration::from_secs(1)).await;
@@ -68,11 +68,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     })
 }
 
-async fn producer(args: &Args, client: &Client) -> Result<Producer, Failure> {
+/// A producer that compresses nothing, connected to the topic's brokers.
+pub(super) async fn producer(client: &Client, topic: &str) -> Result<Producer, Failure> {
     let producer =
         client.producer("rocketwire-bench").options(|options| options.compress_over = None).build();
     let producer = producer.map_err(Failure::new)?;
-    producer.warm_up(&[&args.topic]).await.map_err(Failure::new)?;
+    producer.warm_up(&[topic]).await.map_err(Failure::new)?;
     Ok(producer)
 }
 
@@ -94,7 +95,7 @@ async fn sends(
         tasks.push(tokio::spawn(load::closed_loop(window, tally.clone(), one)));
     }
     for task in tasks {
-        task.await.map_err(|_| Failure::new("a task of the load panicked: please report it"))?;
+        task.await.map_err(|_| load::panicked())?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use rocketwire::{Client, MessageQueue, PullOptions, RequestError};
 use super::{Args, arrived};
 use crate::{
     args::From,
-    commands::bench::load::{Tally, Window},
+    commands::bench::load::{self, Tally, Window},
     failure::Failure,
 };
 
@@ -53,7 +53,7 @@ pub(super) async fn run(
         tasks.push(tokio::spawn(read(client.clone(), queue, options.clone(), window, tally.clone())));
     }
     for task in tasks {
-        task.await.map_err(|_| Failure::new("a task of the load panicked: please report it"))?;
+        task.await.map_err(|_| load::panicked())?;
     }
     Ok(())
 }
