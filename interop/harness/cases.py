@@ -4,6 +4,7 @@ import re
 import time
 import typing
 
+from . import admin as admin_script
 from .peers import JAVA4, JAVA5, mqadmin
 from .processes import Failure, read, tail
 
@@ -391,6 +392,29 @@ def cluster_cases():
         cases.append(Case("Cluster", "mqadmin 5.3.3 " + words, "mqadmin", admin("cluster", words, expected), chain="cluster"))
     cases.append(Case("Cluster", "wipeWritePerm and addWritePerm", "mqadmin", closed_for_writing, seconds=60, chain="cluster"))
     return cases
+
+
+def compared(step, number):
+    """One step of the script of `interop/admin`, beside what Apache's broker answered to it. The first case runs them all."""
+    def try_it(run, topic):
+        if "answers" not in run.shared:
+            run.shared["answers"] = []
+            run.shared["answers"] = admin_script.session(run)
+            run.shared["expected"] = admin_script.read_expected()
+        answers, expected = run.shared["answers"], run.shared["expected"] if "expected" in run.shared else []
+        if len(answers) <= number:
+            raise Failure("the script did not get so far")
+        if len(expected) <= number or expected[number][0] != step:
+            raise Failure("nothing is recorded for this step: run interop/run --record")
+        return admin_script.judge(step, answers[number][1], expected[number][1])
+    return try_it
+
+
+def compared_cases():
+    """Every command of mqadmin, and the calls of Apache's dashboard, answered as Apache answers them."""
+    asked = [step for step in admin_script.steps() if not step.startswith("!")]
+    return [Case("Administration", "as Apache: " + step, "mqadmin", compared(step, number), seconds=1, chain="compared")
+            for number, step in enumerate(asked)]
 
 
 def our_cases():

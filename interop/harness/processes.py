@@ -20,14 +20,15 @@ class Processes:
         self.running = set()
         self.stopping = False
 
-    def start(self, command, log, env=None, stdin=None, cwd=None):
-        """Starts `command` in its own session; stdout and stderr go to the files `log`.out and `log`.err."""
+    def start(self, command, log, env=None, stdin=None, cwd=None, talk=False):
+        """Starts `command` in its own session; stdout and stderr go to the files `log`.out and `log`.err. With `talk` stdin and stdout are pipes."""
         with self.lock:
             if self.stopping:
                 raise Stopped
             with open(log + ".out", "wb") as out, open(log + ".err", "wb") as err:
                 process = subprocess.Popen([str(word) for word in command], env={**os.environ, **(env or {})}, cwd=cwd,
-                                           stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+                                           stdin=subprocess.PIPE if talk else stdin or subprocess.DEVNULL,
+                                           stdout=subprocess.PIPE if talk else out, stderr=err, start_new_session=True)
             self.running.add(process)
         process.log, process.started, process.thread = log, time.time(), threading.get_ident()
         return process
