@@ -6,7 +6,7 @@ use super::frame::{self, FrameHeader};
 use crate::octets::u64_at;
 use crate::queue::Entry;
 use crate::record::Record;
-use crate::storage::{StorageFile, read_range};
+use crate::storage::{StorageFile, read_full_at, read_range};
 
 /// Bytes that are read at once.
 const WINDOW: u64 = 1 << 20;
@@ -124,7 +124,10 @@ impl<'a> FrameReader<'a> {
         if self.rest().len() < count {
             let available = self.end - self.at;
             let wanted = WINDOW.max(count as u64).min(available) as usize;
-            self.window = read_range(self.file, self.at - self.base, wanted)?;
+            // The same memory again: fresh pages cost more than the bytes that come into them.
+            self.window.resize(wanted, 0);
+            let filled = read_full_at(self.file, &mut self.window, self.at - self.base)?;
+            self.window.truncate(filled);
             self.window_start = self.at;
         }
         Ok(())

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::check::IndexState;
 use super::evidence::Evidence;
-use super::keys::KeyCheck;
 use super::survey::{Step, Survey};
 use super::{ToolError, folder::Folder};
 use crate::log::scan::Frame;
@@ -73,6 +72,8 @@ pub(super) struct Audit {
     pub(super) records: u64,
     /// Stand-ins for lost records, of earlier repairs.
     pub(super) stand_ins: u64,
+    /// What the survey says is so.
+    pub(super) is_whole: bool,
     last_timestamp: i64,
 }
 
@@ -81,12 +82,12 @@ pub(super) type Entries = BTreeMap<QueueName, (i64, Vec<Entry>)>;
 
 impl Audit {
     /// Reads the log. `sealed` is told of each segment, once it is known as a whole, what is the matter with its index
-    /// file and with its key file.
+    /// file.
     pub(super) fn take(
         folder: &Folder<'_>,
         survey: &Survey,
         origin: &Origin,
-        mut sealed: impl FnMut(u64, IndexState, IndexState),
+        mut sealed: impl FnMut(u64, IndexState),
     ) -> Result<Self, ToolError> {
         let mut audit = Self::default();
         for queue in &origin.queues {
@@ -94,25 +95,17 @@ impl Audit {
             let state = QueueState { min: queue.next, next: queue.next, ..QueueState::default() };
             audit.queues.insert(name, state);
         }
-        let mut keys: Option<KeyCheck> = None;
+        let mut segment = None;
         let mut entries = Entries::new();
-        let mut seal = |keys: KeyCheck, entries: Entries| {
-            let segment = keys.segment();
-            let index = IndexState::of(folder, survey, segment, entries, origin)?;
-            sealed(segment, index, keys.finish(folder, survey)?);
+        let mut seal = |segment, entries| {
+            sealed(segment, IndexState::of(folder, survey, segment, entries, origin)?);
             Ok(())
         };
-        survey.walk(folder, |step| {
+        audit.is_whole = survey.walk(folder, |step| {
             match step {
                 Step::Frame(of, frame) => {
-                    if let Some(done) = keys.take_if(|keys| keys.segment() != of) {
+                    if let Some(done) = segment.replace(of).filter(|done| *done != of) {
                         seal(done, std::mem::take(&mut entries))?;
-                    }
-                    if keys.is_none() {
-                        keys = Some(KeyCheck::new(folder, of)?);
-                    }
-                    if let Some(keys) = &mut keys {
-                        keys.frame(folder, &frame)?;
                     }
                     audit.frame(of, &frame, origin, &mut entries);
                 }
@@ -120,7 +113,7 @@ impl Audit {
             }
             Ok(())
         })?;
-        if let Some(done) = keys {
+        if let Some(done) = segment {
             seal(done, entries)?;
         }
         audit.end();

@@ -1,6 +1,9 @@
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::audit::{Audit, Entries, LostRange, Misfit};
+use super::keys::key_files;
 use super::survey::{Extent, Survey};
 use super::{ToolError, derive::derive, dump::first_segment, folder::Folder};
 use crate::origin::{ORIGIN, Origin, RepairedHole};
@@ -97,6 +100,29 @@ pub fn check(storage: &dyn Storage, dir: &Path) -> Result<CheckReport, ToolError
     Ok(check.report)
 }
 
+/// The log and what is made of it, read once.
+struct Looked {
+    survey: Survey,
+    origin: Origin,
+    audit: Audit,
+    indexes: Vec<(u64, IndexState)>,
+    keys: Vec<(u64, IndexState)>,
+}
+
+impl Looked {
+    /// Key files take as long as all the rest: they are compared meanwhile, on a thread of their own.
+    fn at(folder: &Folder<'_>, survey: Survey, origin: Origin) -> Result<Self, ToolError> {
+        let mut indexes = Vec::new();
+        let (audit, keys) = thread::scope(|scope| {
+            let keys = scope.spawn(|| key_files(folder, &survey));
+            let audit =
+                Audit::take(folder, &survey, &origin, |segment, state| indexes.push((segment, state)));
+            (audit, keys.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        Ok(Self { audit: audit?, keys: keys?, survey, origin, indexes })
+    }
+}
+
 struct Check<'a> {
     folder: &'a Folder<'a>,
     report: CheckReport,
@@ -108,11 +134,26 @@ impl Check<'_> {
         let first = first_segment(self.folder)?;
         let start =
             if notes.is_origin_sound { notes.origin.start } else { first.unwrap_or(notes.origin.start) };
-        let survey = Survey::take(self.folder, start, notes.durable.max(start))?;
-        let origin = match notes.is_origin_sound {
-            true => notes.origin.clone(),
-            false => derive(self.folder, &survey, start, &notes.origin)?,
+        // Nearly always there is no damage, and one look is enough.
+        let durable = notes.durable.max(start);
+        let assumed = match notes.is_origin_sound {
+            true => Survey::assume(self.folder, start, durable)?,
+            false => None,
         };
+        let looked =
+            assumed.map(|survey| Looked::at(self.folder, survey, notes.origin.clone())).transpose()?;
+        let looked = match looked.filter(|looked| looked.audit.is_whole) {
+            Some(looked) => looked,
+            None => {
+                let survey = Survey::take(self.folder, start, durable)?;
+                let origin = match notes.is_origin_sound {
+                    true => notes.origin.clone(),
+                    false => derive(self.folder, &survey, start, &notes.origin)?,
+                };
+                Looked::at(self.folder, survey, origin)?
+            }
+        };
+        let Looked { survey, origin, audit, indexes, keys } = looked;
         for (name, files) in &notes.tables {
             for file in &files.damaged {
                 let heals = files.newest.is_some() && name != ORIGIN;
@@ -126,11 +167,6 @@ impl Check<'_> {
         if notes.is_checkpoint_damaged {
             self.outside(FindingKind::Table, self.folder.paths.checkpoint(), "none of its two slots is good");
         }
-        let (mut indexes, mut keys) = (Vec::new(), Vec::new());
-        let audit = Audit::take(self.folder, &survey, &origin, |segment, index, of_keys| {
-            indexes.push((segment, index));
-            keys.push((segment, of_keys));
-        })?;
         self.log(&survey, &audit);
         self.indexes(&survey, indexes);
         self.keys(keys);

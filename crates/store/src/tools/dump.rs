@@ -50,7 +50,7 @@ pub fn dump(
         Ok(())
     });
     match walked {
-        Ok(()) | Err(ToolError::Stopped) => Ok(survey.holes.len()),
+        Ok(_) | Err(ToolError::Stopped) => Ok(survey.holes.len()),
         Err(error) => Err(error),
     }
 }

@@ -1,84 +1,63 @@
 //! Key files beside their segments.
 
 use std::io;
-use std::sync::Arc;
 
 use super::ToolError;
 use super::check::IndexState;
 use super::folder::Folder;
-use super::survey::Survey;
+use super::survey::{Extent, Survey};
 use crate::keys::{KeyDraft, is_whole};
-use crate::log::scan::Frame;
+use crate::log::scan::FrameReader;
 use crate::storage::{StorageFile, read_range};
 
-/// Makes the key file of a segment once more, frame by frame, and compares the one that is there.
-pub(super) struct KeyCheck {
-    segment: u64,
-    file: Option<Arc<dyn StorageFile>>,
-    /// Bytes of the file that were compared.
-    at: u64,
-    is_equal: bool,
-    draft: KeyDraft,
+/// Makes the key file of each segment once more and compares the one that is there.
+pub(super) fn key_files(folder: &Folder<'_>, survey: &Survey) -> Result<Vec<(u64, IndexState)>, ToolError> {
+    // Of the last segment there is none; the next start removes one.
+    let closed = survey.extents.split_last().map_or(&[][..], |(_, closed)| closed);
+    closed.iter().map(|extent| Ok((extent.start, state(folder, survey, extent)?))).collect()
 }
 
-impl KeyCheck {
-    /// Of the segment that begins there; without a file there is nothing to compare.
-    pub(super) fn new(folder: &Folder<'_>, segment: u64) -> Result<Self, ToolError> {
-        let path = folder.paths.key_file(segment);
-        let file = match folder.storage.open(&path) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(ToolError::io("open", &path)(error)),
-        };
-        Ok(Self { segment, file, at: 0, is_equal: true, draft: KeyDraft::new(segment) })
+fn state(folder: &Folder<'_>, survey: &Survey, extent: &Extent) -> Result<IndexState, ToolError> {
+    let Extent { start, end, .. } = *extent;
+    let path = folder.paths.key_file(start);
+    let file = match folder.storage.open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(IndexState::Missing),
+        Err(error) => return Err(ToolError::io("open", &path)(error)),
+    };
+    if survey.holes.iter().any(|hole| hole.from < end && hole.to > start) {
+        // It may know more than what is left of its segment.
+        return Ok(IndexState::Good);
     }
+    let segment = folder.paths.segment(start);
+    let log = folder.storage.open(&segment).map_err(ToolError::io("open", &segment))?;
+    let is_equal = is_what_the_segment_says(&*file, &*log, extent).map_err(ToolError::io("read", &path))?;
+    Ok(match is_equal {
+        true => IndexState::Good,
+        false if is_whole(&*file, start, end) => IndexState::Bad(
+            "it does not name the keys that its segment holds; remove it, and it is made again",
+        ),
+        // None is ever flushed: a crash may have left it so.
+        false => IndexState::Stale,
+    })
+}
 
-    pub(super) fn segment(&self) -> u64 {
-        self.segment
+fn is_what_the_segment_says(
+    file: &dyn StorageFile,
+    log: &dyn StorageFile,
+    extent: &Extent,
+) -> io::Result<bool> {
+    let (mut at, mut is_equal) = (0, true);
+    let mut compare = |expected: &[u8]| {
+        is_equal &= read_range(file, at, expected.len())? == expected;
+        at += expected.len() as u64;
+        Ok(())
+    };
+    let mut draft = KeyDraft::new(extent.start);
+    let mut reader = FrameReader::between(log, extent.start, extent.start, extent.end);
+    while let Some(frame) = reader.next()? {
+        draft.add_frame(&frame, &mut compare)?;
     }
-
-    pub(super) fn frame(&mut self, folder: &Folder<'_>, frame: &Frame<'_>) -> Result<(), ToolError> {
-        self.compare(folder, |draft, sink| draft.add_frame(frame, sink))
-    }
-
-    /// The segment is over.
-    pub(super) fn finish(mut self, folder: &Folder<'_>, survey: &Survey) -> Result<IndexState, ToolError> {
-        let Some(file) = self.file.clone() else { return Ok(IndexState::Missing) };
-        let end = survey.extents.iter().find(|extent| extent.start == self.segment);
-        let end = end.map_or(self.segment, |extent| extent.end);
-        if survey.extents.last().is_some_and(|last| last.start == self.segment) {
-            // The next start removes it.
-            return Ok(IndexState::Missing);
-        }
-        if survey.holes.iter().any(|hole| hole.from < end && hole.to > self.segment) {
-            // It may know more than what is left of its segment.
-            return Ok(IndexState::Good);
-        }
-        self.compare(folder, |draft, sink| draft.finish(end, sink))?;
-        let path = folder.paths.key_file(self.segment);
-        let size = file.size().map_err(ToolError::io("read", &path))?;
-        Ok(match self.is_equal && size == self.at {
-            true => IndexState::Good,
-            false if is_whole(&*file, self.segment, end) => IndexState::Bad(
-                "it does not name the keys that its segment holds; remove it, and it is made again",
-            ),
-            // None is ever flushed: a crash may have left it so.
-            false => IndexState::Stale,
-        })
-    }
-
-    fn compare(
-        &mut self,
-        folder: &Folder<'_>,
-        next: impl FnOnce(&mut KeyDraft, &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
-    ) -> Result<(), ToolError> {
-        let Some(file) = self.file.as_deref().filter(|_| self.is_equal) else { return Ok(()) };
-        let (at, is_equal) = (&mut self.at, &mut self.is_equal);
-        let compared = next(&mut self.draft, &mut |expected| {
-            *is_equal &= read_range(file, *at, expected.len())? == expected;
-            *at += expected.len() as u64;
-            Ok(())
-        });
-        compared.map_err(|error| ToolError::io("read", &folder.paths.key_file(self.segment))(error))
-    }
+    draft.finish(extent.end, &mut compare)?;
+    Ok(is_equal && at == file.size()?)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::audit::{Audit, LostRange};
 use super::check::IndexState;
 use super::filler::{Fillers, MIN_FRAME};
+use super::keys::key_files;
 use super::quarantine::{Plan, Quarantine};
 use super::survey::{Extent, Survey};
 use super::{ToolError, derive::derive, dump::first_segment, folder::Folder, folder::Notes};
@@ -83,10 +84,13 @@ impl Repair<'_> {
         let mut origin = self.sound_origin(&notes)?;
         let survey = Survey::take(self.folder, origin.start, notes.durable.max(origin.start))?;
         let mut bad_indexes = Vec::new();
-        let audit = Audit::take(self.folder, &survey, &origin, |segment, index, keys| {
-            let is_bad = [index, keys].iter().any(|state| matches!(state, IndexState::Bad(_)));
-            bad_indexes.extend(is_bad.then_some(segment));
-        })?;
+        let mut note = |segment, state: IndexState| {
+            bad_indexes.extend(matches!(state, IndexState::Bad(_)).then_some(segment));
+        };
+        let audit = Audit::take(self.folder, &survey, &origin, &mut note)?;
+        for (segment, state) in key_files(self.folder, &survey)? {
+            note(segment, state);
+        }
         if let Some(misfit) = audit.misfits.iter().find(|misfit| misfit.is_fatal) {
             let file = self.folder.paths.segment(misfit.segment);
             return Err(ToolError::Beyond { file, offset: misfit.offset, reason: misfit.reason.clone() });

@@ -56,10 +56,7 @@ impl Survey {
     /// Reads every segment from `start` on; `durable` is what checkpoint and origin know.
     pub(super) fn take(folder: &Folder<'_>, start: u64, durable: u64) -> Result<Self, ToolError> {
         let mut survey = Survey { durable, end: start, ..Survey::default() };
-        let starts: Vec<u64> =
-            folder.names(&folder.paths.log)?.iter().filter_map(|name| paths::segment_start(name)).collect();
-        survey.left_over = starts.iter().filter(|segment| **segment < start).count();
-        let starts = starts.get(survey.left_over..).unwrap_or_default();
+        let starts = survey.starts(folder, start)?;
         for (at, segment) in starts.iter().copied().enumerate() {
             survey.add_hole(survey.last_segment(), survey.end, segment);
             survey.segment(folder, segment, starts.get(at + 1).copied())?;
@@ -69,14 +66,38 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Goes over good frames and holes in the order of the log.
+    /// What [`Survey::take`] finds if there is no damage, by reading the last segment only: whether it is so is seen by
+    /// [`Survey::walk`]. `None` if it is not, by the lengths of the files alone.
+    pub(super) fn assume(folder: &Folder<'_>, start: u64, durable: u64) -> Result<Option<Self>, ToolError> {
+        let mut survey = Survey { durable, end: start, ..Survey::default() };
+        let starts = survey.starts(folder, start)?;
+        for (at, segment) in starts.iter().copied().enumerate() {
+            if segment != survey.end {
+                return Ok(None);
+            }
+            if at + 1 == starts.len() {
+                survey.segment(folder, segment, None)?;
+                break;
+            }
+            let path = folder.paths.segment(segment);
+            let file = folder.storage.open(&path).map_err(ToolError::io("open", &path))?;
+            let end = segment + file.size().map_err(ToolError::io("read", &path))?;
+            survey.extents.push(Extent { start: segment, end, file_end: end });
+            survey.end = end;
+        }
+        survey.add_hole(survey.last_segment(), survey.end, survey.durable);
+        survey.settle();
+        Ok(survey.holes.is_empty().then_some(survey))
+    }
+
+    /// Goes over good frames and holes in the order of the log. Whether what lies between the holes is frames indeed.
     pub(super) fn walk(
         &self,
         folder: &Folder<'_>,
         mut visit: impl FnMut(Step<'_>) -> Result<(), ToolError>,
-    ) -> Result<(), ToolError> {
+    ) -> Result<bool, ToolError> {
         let mut holes = self.holes.iter().enumerate().peekable();
-        let mut good_from = 0;
+        let (mut good_from, mut is_whole) = (0, true);
         for extent in &self.extents {
             let path = folder.paths.segment(extent.start);
             let file = folder.storage.open(&path).map_err(ToolError::io("open", &path))?;
@@ -94,17 +115,28 @@ impl Survey {
                 }
                 match reader.next().map_err(ToolError::io("read", &path))? {
                     Some(frame) => visit(Step::Frame(extent.start, frame))?,
-                    // The file is not what it was a moment ago; what the first pass saw of it counts.
+                    // Assumed only; or the file is not what it was a moment ago.
                     None => break,
                 }
             }
+            is_whole &= reader.at() == end;
         }
-        holes.try_for_each(|(number, _)| visit(Step::Hole(number)))
+        holes.try_for_each(|(number, _)| visit(Step::Hole(number)))?;
+        Ok(is_whole)
     }
 
     /// The file that holds this place, or would.
     pub(super) fn segment_of(&self, offset: u64) -> u64 {
         self.extents.iter().rfind(|extent| extent.start <= offset).map_or(offset, |extent| extent.start)
+    }
+
+    /// Where the segments from `start` on begin; those below are left over.
+    fn starts(&mut self, folder: &Folder<'_>, start: u64) -> Result<Vec<u64>, ToolError> {
+        let names = folder.names(&folder.paths.log)?;
+        let all = names.iter().filter_map(|name| paths::segment_start(name));
+        let (starts, left_over): (Vec<u64>, Vec<u64>) = all.partition(|segment| *segment >= start);
+        self.left_over = left_over.len();
+        Ok(starts)
     }
 
     fn segment(&mut self, folder: &Folder<'_>, start: u64, next: Option<u64>) -> Result<(), ToolError> {
