@@ -1,28 +1,17 @@
-//! Bugs that tests have to find, and places where the process can be told to die: only with feature `planted`.
-//!
-//! `ROCKETWIRE_PLANTED` chooses a bug by its name; `scripts/check-planted` runs the test that must catch each, and one
-//! that survives fails CI. `ROCKETWIRE_CRASH_AT=name:n` ends the process the n-th time that it comes by a place;
-//! `crates/cli/tests/kill` starts nodes with it.
+//! Bugs that tests have to find, and places where the process can be told to die: those of the store, in the broker's code.
 
 #[cfg(all(feature = "planted", not(debug_assertions)))]
 compile_error!("feature `planted` is for tests: it puts bugs into the broker");
 
-/// Whether the bug of this name is in. Without the feature: never, at no cost.
-pub(crate) fn planted(name: &str) -> bool {
-    cfg!(feature = "planted") && std::env::var_os("ROCKETWIRE_PLANTED").is_some_and(|chosen| chosen == name)
+#[cfg(feature = "planted")]
+pub(crate) use rocketwire_store::planted::{crash_point, planted};
+
+/// Without the feature: never, at no cost.
+#[cfg(not(feature = "planted"))]
+pub(crate) fn planted(_: &str) -> bool {
+    false
 }
 
-/// Ends the process here, as `kill -9` does, if that was asked for.
-pub(crate) fn crash_point(name: &str) {
-    if cfg!(feature = "planted") && is_the_end(name) {
-        std::process::abort();
-    }
-}
-
-fn is_the_end(name: &str) -> bool {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static PASSED: AtomicU64 = AtomicU64::new(1);
-    let Ok(wanted) = std::env::var("ROCKETWIRE_CRASH_AT") else { return false };
-    let Some((place, turn)) = wanted.split_once(':') else { return false };
-    place == name && turn.parse() == Ok(PASSED.fetch_add(1, Ordering::SeqCst))
-}
+/// Without the feature: nothing.
+#[cfg(not(feature = "planted"))]
+pub(crate) fn crash_point(_: &str) {}

@@ -28,7 +28,11 @@ mod log;
 mod octets;
 mod options;
 mod origin;
+#[cfg(not(feature = "planted"))]
 mod planted;
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub mod planted;
 mod queue;
 mod read;
 mod record;

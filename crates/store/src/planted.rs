@@ -5,16 +5,18 @@
 //! `crates/cli/tests/kill` starts nodes with it. Without the feature both are nothing, and a build without debug assertions refuses
 //! the feature.
 
+#![cfg_attr(not(feature = "planted"), allow(unreachable_pub))] // the broker's code has some, too
+
 #[cfg(all(feature = "planted", not(debug_assertions)))]
 compile_error!("feature `planted` is for tests: it puts bugs into the store");
 
 /// Whether the bug of this name is in. Without the feature: never, at no cost.
-pub(crate) fn planted(name: &str) -> bool {
+pub fn planted(name: &str) -> bool {
     cfg!(feature = "planted") && std::env::var_os("ROCKETWIRE_PLANTED").is_some_and(|chosen| chosen == name)
 }
 
 /// Ends the process here, as `kill -9` does, if that was asked for.
-pub(crate) fn crash_point(name: &str) {
+pub fn crash_point(name: &str) {
     if cfg!(feature = "planted") && is_the_end(name) {
         std::process::abort();
     }
