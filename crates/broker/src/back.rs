@@ -25,6 +25,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
         let remark = format!("subscription group not exist, {} {FAQ}", header.group);
         return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     };
+    shared.check_writable(call)?;
     if group.retry_queue_nums <= 0 {
         return Ok(Plan::success());
     }

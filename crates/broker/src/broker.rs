@@ -35,7 +35,8 @@ use crate::{
     metrics::Created,
     offsets::Offsets,
     periodic,
-    processor::{BrokerProcessor, CODES, CUT_BATCH_ACK, CUT_POP_CODES, Writing},
+    permission::Permission,
+    processor::{BrokerProcessor, CODES, CUT_BATCH_ACK, CUT_POP_CODES, WITHOUT, Writing},
     pull::{self, Wake},
     send::Stored,
     shared::{Shared, lock},
@@ -122,7 +123,7 @@ impl Broker {
         add_system_topics(&shared)?;
         warn_of_orphans(&shared);
         for topic in shared.topics().iter() {
-            shared.listener.topic_changed(&topic.config);
+            shared.listener.topic_changed(&shared.announced(&topic.config));
         }
         Ok(Broker { shared, recovery: Arc::new(recovery), periodic: Arc::default() })
     }
@@ -145,8 +146,9 @@ impl Broker {
     fn codes(&self, writing: Writing) -> Vec<(RequestCode, Arc<dyn Processor>)> {
         let processor: Arc<dyn Processor> =
             Arc::new(BrokerProcessor { shared: self.shared.clone(), writing });
+        let without = WITHOUT.iter().map(|(code, _)| *code);
         let cut = CUT_POP_CODES.chain([CUT_BATCH_ACK]).map(RequestCode);
-        CODES.iter().copied().chain(cut).map(|code| (code, Arc::clone(&processor))).collect()
+        CODES.iter().copied().chain(cut).chain(without).map(|code| (code, Arc::clone(&processor))).collect()
     }
 
     /// To be called for each connection that closed: its parked pulls are dropped, and it leaves its groups.
@@ -207,6 +209,12 @@ impl Broker {
     /// All topics, sorted by name.
     pub fn topics(&self) -> Vec<TopicConfig> {
         self.shared.topics().all().into_values().collect()
+    }
+
+    /// All topics, sorted by name, as name servers are told of them: without what the broker may not do as a whole.
+    pub fn announced_topics(&self) -> Vec<TopicConfig> {
+        let topics = self.topics();
+        topics.iter().map(|topic| self.shared.announced(topic)).collect()
     }
 
     /// The version of the topics: another one after each change.
@@ -294,6 +302,12 @@ fn restore(
     listener: Arc<dyn TopicListener>,
     roll: Duration,
 ) -> Result<Shared, BrokerError> {
+    let permission = Permission::new(options.permission).ok_or_else(|| {
+        BrokerError::Options(format!(
+            "{} is no permission: 6 is all, 4 reading, 2 writing, 0 nothing",
+            options.permission
+        ))
+    })?;
     let limits = TopicLimits {
         topics: options.max_topics,
         auto_created: options.max_auto_created_topics,
@@ -340,6 +354,7 @@ fn restore(
         meters: Mutex::new(Meters::default()),
         mornings: Mutex::new(Mornings::default()),
         blocking: Blocking::new(options.max_cold_reads),
+        permission,
         creations: Creations::new(options.max_topic_creations),
         created: Created::default(),
         stopping: AtomicBool::new(false),

@@ -95,24 +95,46 @@ pub(crate) struct Refused {
     pub(crate) code: ResponseCode,
     /// Its text.
     pub(crate) remark: ByteString,
+    /// Of a pull: who forbids it.
+    pub(crate) forbidden: Option<Forbidden>,
+}
+
+/// Who forbids a pull (Java: `ForbiddenType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forbidden {
+    Broker = 1,
+    Group = 2,
+    Topic = 3,
+    Broadcast = 4,
+    Subscription = 5,
 }
 
 impl Refused {
     /// An error answer of this code and text.
     pub(crate) fn new(code: ResponseCode, remark: impl Into<ByteString>) -> Refused {
-        Refused { code, remark: remark.into() }
+        Refused { code, remark: remark.into(), forbidden: None }
     }
 }
 
 impl From<Refused> for Command {
     fn from(refused: Refused) -> Command {
-        Command::error(refused.code, refused.remark)
+        let response = Command::error(refused.code, refused.remark);
+        match refused.forbidden {
+            Some(forbidden) => response.with_field("forbiddenType", &(forbidden as i32).to_string()),
+            None => response,
+        }
     }
 }
 
 /// Ends a pass with an error answer.
 pub(crate) fn refuse(code: ResponseCode, remark: impl Into<ByteString>) -> Stop {
     Stop::Refused(Refused::new(code, remark))
+}
+
+/// Ends a pull that is not allowed.
+pub(crate) fn forbid(forbidden: Forbidden, remark: impl Into<ByteString>) -> Stop {
+    let refused = Refused::new(ResponseCode::NO_PERMISSION, remark);
+    Stop::Refused(Refused { forbidden: Some(forbidden), ..refused })
 }
 
 /// Ends a pass that may not wait for the disk.

@@ -192,7 +192,7 @@ fn save(shared: &Shared, batch: Vec<Creation>) {
     match saved {
         Ok(changed) => {
             for topic in changed {
-                shared.listener.topic_changed(&topic.config);
+                shared.listener.topic_changed(&shared.announced(&topic.config));
             }
             waiting_for.into_iter().for_each(|(outcome, done)| done(outcome));
         }

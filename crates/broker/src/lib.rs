@@ -15,6 +15,7 @@
 //! | `send`, `back`, `reply`, `transaction`, `timer` | messages in |
 //! | `pull`, `query` | messages out |
 //! | `client`, `order`, `offset` | what consumers agree on |
+//! | `permission` | whether the broker as a whole takes messages and gives them out |
 //! | `deletion` | topics that go, in an order that survives a crash |
 //! | `admin`, `relay`, `statistics`, `meters`, `metrics` | for operators |
 //! | [`import`] | the folder of Apache's broker, taken over |
@@ -44,6 +45,7 @@ mod options;
 mod order;
 mod overload;
 mod periodic;
+mod permission;
 mod planted;
 mod processor;
 mod pull;

@@ -26,6 +26,9 @@ pub struct BrokerOptions {
     pub auto_create_group: bool,
     /// Queues of an automatically created topic at most (`defaultTopicQueueNums`). Default 8.
     pub default_topic_queue_nums: i32,
+    /// What the broker may do as a whole (`brokerPermission`): 6 all, 4 only be read, 2 only be written to, 0 nothing.
+    /// Default 6. Operators can change it until the next start (request 25).
+    pub permission: i32,
     /// Region in answers and messages (`regionId`). Default `DefaultRegion`.
     pub region: ByteString,
     /// Whether clients are told to trace (`traceOn`). Default true.
@@ -102,6 +105,7 @@ impl Default for BrokerOptions {
             auto_create_topic: true,
             auto_create_group: true,
             default_topic_queue_nums: 8,
+            permission: 6,
             region: ByteString::from_static("DefaultRegion"),
             trace_on: true,
             trace_topic: true,

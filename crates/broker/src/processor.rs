@@ -75,6 +75,7 @@ pub(crate) const CODES: &[RequestCode] = &[
     RequestCode::RESET_MASTER_FLUSH_OFFSET,
     RequestCode::GET_BROKER_EPOCH_CACHE,
     RequestCode::SET_MESSAGE_REQUEST_MODE,
+    RequestCode::GET_COLD_DATA_FLOW_CTR_INFO,
     RequestCode::GET_BROKER_CONFIG,
     RequestCode::UPDATE_BROKER_CONFIG,
     RequestCode::GET_BROKER_RUNTIME_INFO,
@@ -101,6 +102,15 @@ pub(crate) const CODES: &[RequestCode] = &[
     RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS,
     RequestCode::GET_CONSUMER_RUNNING_INFO,
     RequestCode::CONSUME_MESSAGE_DIRECTLY,
+];
+
+/// What Apache's broker can do and this one cannot, so that tools can say why.
+pub(crate) const WITHOUT: &[(RequestCode, &str)] = &[
+    (RequestCode::QUERY_ASSIGNMENT, "this broker has no POP; consume by pull, as with clientRebalance=true"),
+    (RequestCode::UPDATE_AND_CREATE_STATIC_TOPIC, "there are no static topics: a queue stays at its broker"),
+    (RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG, "who reads old messages is not slowed down"),
+    (RequestCode::REMOVE_COLD_DATA_FLOW_CTR_CONFIG, "who reads old messages is not slowed down"),
+    (RequestCode::SET_COMMITLOG_READ_MODE, "the log is not mapped into memory"),
 ];
 
 impl Processor for BrokerProcessor {
@@ -228,13 +238,15 @@ fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> 
         RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(shared, call, disk),
         RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(shared, call),
         code => admin::plan(shared, call, disk).unwrap_or_else(|| {
-            let remark = match whole_pop_code(code) {
-                Some(whole) => format!(
+            let reason = WITHOUT.iter().find(|(without, _)| *without == code).map(|(_, reason)| reason);
+            let remark = match (whole_pop_code(code), reason) {
+                (Some(whole), _) => format!(
                     " request type {whole} not supported: this broker has no POP (the binary header has cut the \
                      code to {}); consume by pull, as with clientRebalance=true",
                     code.0
                 ),
-                None => format!(" request type {} not supported", code.0),
+                (None, Some(reason)) => format!(" request type {} not supported: {reason}", code.0),
+                (None, None) => format!(" request type {} not supported", code.0),
             };
             Err(Refused::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark).into())
         }),

@@ -52,7 +52,7 @@ fn relay(shared: &Arc<Shared>, group: &str, client_id: &str, command: Command) -
     if version < Version::V3_1_8_SNAPSHOT {
         let remark = format!(
             "The Consumer <{client_id}> Version <{}> too low to finish, please upgrade it to V3_1_8_SNAPSHOT",
-            version.0
+            version.name().map_or_else(|| version.0.to_string(), str::to_owned)
         );
         return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
     }

@@ -232,7 +232,7 @@ impl Place {
     async fn register(&self, connection: &Connection, version: &DataVersion) -> Result<(), Failure> {
         let address = self.address(connection);
         self.warn_of_loopback(connection, &address);
-        let topics = self.broker.topics();
+        let topics = self.broker.announced_topics();
         let table: BTreeMap<_, _> =
             topics.into_iter().map(|topic| (topic.topic_name.clone(), topic)).collect();
         let body = body::encode(&RegisterBrokerBody {

@@ -7,6 +7,7 @@ use rocketwire_store::Flush;
 
 use crate::{
     call::{Call, Plan, Stop, refuse},
+    permission::Permission,
     shared::Shared,
 };
 
@@ -29,10 +30,9 @@ pub(super) fn get(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
 }
 
 /// What cannot be set here, since it is never otherwise.
-const GIVEN: [(&str, &str); 19] = [
+const GIVEN: [(&str, &str); 18] = [
     ("brokerId", "0"),
     ("brokerRole", "ASYNC_MASTER"),
-    ("brokerPermission", "6"),
     ("brokerTopicEnable", "true"),
     ("clusterTopicEnable", "true"),
     ("defaultMessageRequestMode", "PULL"),
@@ -60,6 +60,7 @@ fn own(shared: &Shared, call: Call<'_>) -> Vec<(&'static str, String)> {
         ("brokerIP1", addr.ip().to_string()),
         ("listenPort", addr.port().to_string()),
         ("regionId", options.region.to_string()),
+        ("brokerPermission", shared.permission.bits().to_string()),
         ("autoCreateTopicEnable", options.auto_create_topic.to_string()),
         ("autoCreateSubscriptionGroup", options.auto_create_group.to_string()),
         ("defaultTopicQueueNums", options.default_topic_queue_nums.to_string()),
@@ -97,8 +98,29 @@ fn of_time(shared: &Shared) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Request 25: nothing is settable from the network.
-pub(super) fn update() -> Result<Plan, Stop> {
-    let remark = "Can not update config in black list. No setting of this broker can be changed remotely; restart it with other options";
-    Err(refuse(ResponseCode::NO_PERMISSION, remark))
+/// Request 25: whether the broker takes messages and gives them out. Nothing else is settable from the network.
+pub(super) fn update(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let Ok(text) = std::str::from_utf8(&call.command.body) else {
+        return Err(refuse(ResponseCode::SYSTEM_ERROR, "string2Properties error"));
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+    let settings: Vec<(&str, &str)> =
+        lines.map(|line| line.split_once(['=', ':']).unwrap_or((line, ""))).collect();
+    if let Some((name, _)) = settings.iter().find(|(name, _)| name.trim() != "brokerPermission") {
+        let remark = format!(
+            "Can not update config in black list. Only brokerPermission can be changed remotely, not {}; restart the \
+             broker with other options",
+            name.trim()
+        );
+        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+    }
+    let Some((_, value)) = settings.last() else {
+        return Ok(Plan::success());
+    };
+    let Some(permission) = value.trim().parse().ok().and_then(Permission::new) else {
+        let remark = format!("brokerPermission {} is none of 6, 4, 2 and 0", value.trim());
+        return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
+    };
+    shared.permit(&permission);
+    Ok(Plan::success())
 }

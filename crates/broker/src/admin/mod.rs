@@ -66,8 +66,9 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::RESET_MASTER_FLUSH_OFFSET => Ok(Plan::success()),
         RequestCode::GET_BROKER_EPOCH_CACHE => runtime::epochs(),
         RequestCode::SET_MESSAGE_REQUEST_MODE => mode::set(shared, call),
+        RequestCode::GET_COLD_DATA_FLOW_CTR_INFO => runtime::cold_data(),
         RequestCode::GET_BROKER_CONFIG => config::get(shared, call),
-        RequestCode::UPDATE_BROKER_CONFIG => config::update(),
+        RequestCode::UPDATE_BROKER_CONFIG => config::update(shared, call),
         _ => return None,
     })
 }

@@ -16,7 +16,7 @@ use rocketwire_protocol::{
     message::name,
 };
 
-use super::with_body;
+use super::{stats::only_subscribed, with_body};
 use crate::{
     call::{Call, Plan, Stop, owned, refuse},
     levels::MAX_LEVEL,
@@ -39,13 +39,25 @@ pub(super) fn delays(shared: &Shared) -> Result<Plan, Stop> {
     }))
 }
 
-/// Request 314.
+/// Request 314: the offsets of one group become those of another, in one topic or in all that the first reads; if it is
+/// live, only those that it subscribes to.
 pub(super) fn clone_group(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
     let header: CloneGroupOffsetRequestHeader = call.command.header()?;
     name::check_group(&header.dest_group)
         .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
-    let topic = header.topic.as_deref().filter(|topic| !topic.is_empty());
-    shared.offsets().clone_group(&header.src_group, &owned(&header.dest_group), topic);
+    let topics = match header.topic.filter(|topic| !topic.is_empty()) {
+        Some(topic) => vec![topic],
+        None => shared.offsets().topics_of(&header.src_group),
+    };
+    let topics = topics.into_iter().filter(|topic| shared.topic(topic).is_some());
+    let topics = match header.offline {
+        true => topics.collect(),
+        false => only_subscribed(shared, &header.src_group, topics),
+    };
+    let to = owned(&header.dest_group);
+    for topic in topics {
+        shared.offsets().clone_group(&header.src_group, &to, &topic);
+    }
     Ok(Plan::success())
 }
 

@@ -68,6 +68,17 @@ pub(super) fn replication(shared: &Shared) -> Result<Plan, Stop> {
     })))
 }
 
+/// Request 2003: nobody who reads old messages is slowed down, and nobody was told to be.
+pub(super) fn cold_data() -> Result<Plan, Stop> {
+    with_body(body::encode(&serde_json::json!({
+        "cgColdReadThreshold": 0,
+        "configTable": {},
+        "globalAcc": 0,
+        "globalColdReadThreshold": 0,
+        "runtimeTable": {},
+    })))
+}
+
 /// Request 1007: there is no controller.
 pub(super) fn epochs() -> Result<Plan, Stop> {
     Err(refuse(ResponseCode::SYSTEM_ERROR, "this request only for controllerMode "))

@@ -37,7 +37,7 @@ pub(super) fn topic(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan,
     let topic = shared.topic(&header.topic).ok_or_else(|| no_topic(&header.topic))?;
     needs_disk(disk)?;
     let mut table = TopicStatsTable::default();
-    for (id, queue) in topic.all_queues().filter(|(id, _)| *id < topic.config.write_queue_nums) {
+    for (id, queue) in topic.all_queues() {
         let bounds = shared.store.bounds(queue);
         let last = shared.store.store_time(queue, bounds.max - 1).map_err(unreadable)?;
         let offset = TopicOffset {
@@ -62,14 +62,31 @@ pub(super) fn group(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan,
     let header: GetConsumeStatsRequestHeader = call.command.header()?;
     needs_disk(disk)?;
     let group = &header.consumer_group;
-    let topics: BTreeSet<ByteString> = match header.topic.filter(|topic| !topic.is_empty()) {
-        Some(topic) => [topic].into(),
-        None => match header.topic_list.filter(|list| !list.is_empty()) {
-            Some(list) => list.split(';').filter(|topic| !topic.is_empty()).map(ByteString::from).collect(),
-            None => shared.offsets().topics_of(group).into_iter().collect(),
-        },
+    let list = header.topic_list.unwrap_or_default();
+    let listed: BTreeSet<ByteString> =
+        list.split(';').filter(|topic| !topic.is_empty()).map(ByteString::from).collect();
+    let topics = match header.topic.filter(|topic| !topic.is_empty()) {
+        // Who names a list wants all of it, whether it is subscribed to or not.
+        _ if !listed.is_empty() => listed,
+        Some(topic) => only_subscribed(shared, group, [topic]),
+        None => only_subscribed(shared, group, shared.offsets().topics_of(group)),
     };
     with_body(body::encode(&consume_stats(shared, group, topics)?))
+}
+
+/// Without topics that a live group no longer subscribes to, as in Java.
+pub(super) fn only_subscribed(
+    shared: &Shared,
+    group: &str,
+    topics: impl IntoIterator<Item = ByteString>,
+) -> BTreeSet<ByteString> {
+    let clients = shared.clients();
+    let subscribed = clients
+        .consumer_group(group)
+        .map(|group| &group.subscriptions)
+        .filter(|subscriptions| !subscriptions.is_empty());
+    let is_meant = |topic: &ByteString| subscribed.is_none_or(|subscribed| subscribed.contains_key(topic));
+    topics.into_iter().filter(is_meant).collect()
 }
 
 fn consume_stats(
@@ -77,17 +94,11 @@ fn consume_stats(
     group: &ByteString,
     topics: impl IntoIterator<Item = ByteString>,
 ) -> Result<ConsumeStats, Stop> {
-    // Topics that a live group no longer subscribes to are left out, as in Java.
-    let subscribed: Option<BTreeSet<ByteString>> =
-        shared.clients().consumer_group(group).map(|group| group.subscriptions.keys().cloned().collect());
     let mut stats = ConsumeStats::default();
     for name in topics {
         let Some(topic) = shared.topic(&name) else {
             continue;
         };
-        if subscribed.as_ref().is_some_and(|subscribed| !subscribed.contains(&name)) {
-            continue;
-        }
         let got = shared.offsets().got(group, &name);
         let measured = Measured::Group(format!("{name}@{group}").into());
         stats.consume_tps += last_minute(shared, &measured, got);
@@ -99,7 +110,7 @@ fn consume_stats(
                 broker_offset: bounds.max,
                 consumer_offset,
                 last_timestamp: last.unwrap_or(0),
-                pull_offset: shared.offsets().pull_offset(group, &name, id).unwrap_or(consumer_offset),
+                pull_offset: shared.offsets().pull_offset(group, &name, id).unwrap_or(0).max(consumer_offset),
             };
             stats.offset_table.insert(message_queue(shared, &name, id), offsets);
         }
@@ -118,6 +129,7 @@ pub(super) fn all_groups(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<
         |name: &ByteString| !header.order || shared.topic(name).is_some_and(|topic| topic.config.order);
     for group in groups.into_keys() {
         let topics = shared.offsets().topics_of(&group).into_iter().filter(is_wanted);
+        let topics = only_subscribed(shared, &group, topics);
         let mut of_group = Vec::new();
         for topic in topics {
             let stats = consume_stats(shared, &group, [topic])?;
@@ -141,16 +153,17 @@ pub(super) fn time_span(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<P
     needs_disk(disk)?;
     let now = shared.now_ms();
     let mut body = QueryConsumeTimeSpanBody::default();
-    for (id, queue) in topic.read_queues() {
+    for (id, queue) in topic.all_queues().filter(|(id, _)| *id < topic.config.write_queue_nums) {
         let bounds = shared.store.bounds(queue);
         let time =
             |offset| Ok::<_, Stop>(shared.store.store_time(queue, offset).map_err(unreadable)?.unwrap_or(-1));
         let committed = shared.offsets().committed(&header.group, topic.name(), id).unwrap_or(0);
         let consume_time_stamp = if committed > 0 { time(committed - 1)? } else { time(bounds.min)? };
-        let is_behind = committed < bounds.max && consume_time_stamp >= 0;
+        // The first message that is not consumed yet; what retention took is not waited for.
+        let next = if committed < bounds.max { time(committed.max(bounds.min))? } else { -1 };
         body.consume_time_span_set.push(QueueTimeSpan {
             consume_time_stamp,
-            delay_time: if is_behind { now - consume_time_stamp } else { 0 },
+            delay_time: if next >= 0 { now - next } else { 0 },
             max_time_stamp: time(bounds.max - 1)?,
             message_queue: message_queue(shared, topic.name(), id),
             min_time_stamp: time(bounds.min)?,

@@ -129,6 +129,13 @@ pub(super) fn delete(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
     needs_disk(disk)?;
+    // Java's retries of POP, which only a folder of Apache's can bring: they go with their topic.
+    let groups = shared.offsets().groups_of(&topic);
+    let retries =
+        groups.iter().flat_map(|group| ['+', '_'].map(|sign| format!("%RETRY%{group}{sign}{topic}")));
+    for retry in retries.filter(|retry| shared.topic(retry).is_some()) {
+        delete_topic(shared, &retry)?;
+    }
     delete_topic(shared, &topic)?;
     Ok(Plan::success())
 }

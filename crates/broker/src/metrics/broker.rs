@@ -14,11 +14,14 @@ pub(super) fn broker(shared: &Shared) -> Vec<Family> {
         "Requests that wait for a thread: reads of old messages are the only ones that do",
     );
     watermark.push(vec![("processor", ByteString::from_static("pull"))], shared.blocking.running());
-    // Who may read and write: this broker is never anything else.
-    const PERMISSION: i32 = 6;
     vec![
         watermark,
-        Family::one("rocketmq_broker_permission", Kind::Gauge, "Permission bits of the broker", PERMISSION),
+        Family::one(
+            "rocketmq_broker_permission",
+            Kind::Gauge,
+            "Permission bits of the broker",
+            shared.permission.bits(),
+        ),
         Family::one("rocketmq_topic_number", Kind::Gauge, "Topics", shared.topics().iter().count()),
         Family::one(
             "rocketmq_consumer_group_number",

@@ -59,7 +59,7 @@ fn the_table_does_what_two_maps_do() {
                 }
                 5 => {
                     let to = (g + 1) % 3;
-                    table.clone_group(&group, &name("g", to), Some(&topic));
+                    table.clone_group(&group, &name("g", to), &topic);
                     let copies = model.committed.iter().filter(|((of, from, _), _)| (*of, *from) == (g, t));
                     let copies: Vec<_> = copies.map(|((_, t, queue), at)| ((to, *t, *queue), *at)).collect();
                     if !copies.is_empty() {

@@ -13,7 +13,7 @@ use rocketwire_store::QueueId;
 
 use super::{HeldPull, PullTask, read::moved};
 use crate::{
-    call::{Call, Disk, FAQ, Plan, Stop, refuse},
+    call::{Call, Disk, FAQ, Forbidden, Plan, Stop, forbid, refuse},
     filter::{Filter, FilterError, unsupported},
     groups::Subscription,
     shared::Shared,
@@ -27,6 +27,10 @@ const SUBSCRIPTION: i32 = 4;
 /// Decides about a pull on its first pass; a parked one is answered by [`PullTask::serve`].
 pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     let header: PullMessageRequestHeader = call.command.header()?;
+    if !shared.is_readable() {
+        let remark = format!("the broker[{}] pulling message is forbidden", shared.ip(call));
+        return Err(forbid(Forbidden::Broker, remark));
+    }
     let group = check_group(shared, &header.consumer_group, disk)?;
     let (topic, queue) = check_queue(shared, &header, call)?;
     let filter = check_subscription(shared, &header, &group)?;
@@ -74,7 +78,7 @@ fn check_group(
     };
     if !config.consume_enable {
         let remark = format!("subscription group no permission, {group}");
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+        return Err(forbid(Forbidden::Group, remark));
     }
     Ok(config)
 }
@@ -92,7 +96,7 @@ fn check_queue(
     };
     if !topic.is_readable() {
         let remark = format!("the topic[{}] pulling message is forbidden", header.topic);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+        return Err(forbid(Forbidden::Topic, remark));
     }
     let queue = topic.queue(header.queue_id).filter(|_| header.queue_id < topic.config.read_queue_nums);
     match queue {
@@ -153,12 +157,12 @@ fn find_subscription(
     if !group.consume_broadcast_enable && consumers.message_model == MessageModel::Broadcasting {
         let remark =
             format!("the consumer group[{}] can not consume by broadcast way", header.consumer_group);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+        return Err(forbid(Forbidden::Broadcast, remark));
     }
     if shared.groups().is_forbidden(&header.consumer_group, &header.topic) {
         let remark =
             format!("the consumer group[{}] is forbidden for topic[{}]", header.consumer_group, header.topic);
-        return Err(refuse(ResponseCode::NO_PERMISSION, remark));
+        return Err(forbid(Forbidden::Subscription, remark));
     }
     let Some(subscription) = consumers.subscriptions.get(&header.topic) else {
         let remark = format!("the consumer's subscription not exist{FAQ}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use rocketwire_protocol::{
     ResponseCode, Version,
-    body::TopicConfig,
+    body::{TopicConfig, TopicFilterType},
     message::{
         SysFlag, TransactionType,
         name::{self, RETRY_GROUP_TOPIC_PREFIX, SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC},
@@ -69,7 +69,9 @@ pub(crate) fn plan(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, 
     let answer_queue_id = queue_id;
     let properties = header.properties.as_deref().unwrap_or_default();
     let inspected = Inspected::new(properties);
-    let mut sys_flag = SysFlag(header.sys_flag);
+    let many_tags =
+        if topic.config.topic_filter_type == TopicFilterType::MultiTag { SysFlag::MULTI_TAGS.0 } else { 0 };
+    let mut sys_flag = SysFlag(header.sys_flag | many_tags);
     // A dead letter's level -1 replaces what the producer asked for.
     let is_dead_letter = !set.is_empty();
     let delay = if is_dead_letter { 0 } else { inspected.delay };
@@ -134,6 +136,9 @@ pub(crate) fn check_target(
     let topic = match shared.topic(&header.topic) {
         // What is in the table has a valid name.
         Some(topic) => {
+            if topic.config.order {
+                shared.check_writable(call)?;
+            }
             check_forbidden(&header.topic)?;
             topic
         }

@@ -191,6 +191,11 @@ impl<Q: Copy> Topics<Q> {
         self.table.values()
     }
 
+    /// Something that concerns all topics has changed.
+    pub(crate) fn touch(&mut self, now_ms: i64) {
+        bump(&mut self.version, now_ms);
+    }
+
     /// Counts changes.
     pub(crate) fn version(&self) -> &DataVersion {
         &self.version

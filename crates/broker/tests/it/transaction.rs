@@ -217,3 +217,29 @@ async fn the_count_of_questions_outlives_a_restart() {
     assert_eq!(client.call(resume("x".to_owned())).await.code, 1);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_verdict_after_the_time_that_the_producer_reserved_is_604_but_its_answer_counts() {
+    // spec: broker B.12
+    let node = Node::start().await;
+    let client = node.client();
+    let properties = format!("{HALF}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}20\u{2}");
+    let sent = [client.send("T", "in time", &properties).await, client.send("T", "late", &properties).await];
+    node.clock.advance(Duration::from_secs(20));
+    client.ok(Command::of(&end(&sent[0], 8))).await;
+    node.clock.advance(Duration::from_millis(1));
+    for verdict in [8, 12] {
+        assert_eq!(client.call(Command::of(&end(&sent[1], verdict))).await.code, 604);
+    }
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1);
+    let asked = EndTransactionRequestHeader { from_transaction_check: Some(true), ..end(&sent[1], 8) };
+    client.ok(Command::of(&asked)).await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 2);
+    // Less than the time-out of all transactions is no time of its own.
+    let mut header = send_header("T", &format!("{HALF}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}1\u{2}"));
+    header.born_timestamp += 20_001;
+    let short = client.ok(Command::of(&header).with_body("short")).await.response_header().unwrap();
+    node.clock.advance(Duration::from_secs(6));
+    client.ok(Command::of(&end(&short, 8))).await;
+    node.stop().await;
+}

@@ -78,6 +78,7 @@ const SAME: &[(&str, &str)] = &[
     ("namesrvAddr", "register"),
     ("messageDelayLevel", "delay_levels"),
     ("recallMessageEnable", "recall_message"),
+    ("brokerPermission", "broker_permission"),
     ("regionId", "region"),
     ("storeReplyMessageEnable", "store_replies"),
     ("transactionCheckMax", "transaction_check_max"),

@@ -211,6 +211,8 @@ pub const SETTINGS: &[Setting] = &[
         "Files of the log that stay open for reads"),
     setting!("broker-name" text node.broker.broker_name, Broker, "The broker's name"),
     setting!("cluster" text node.broker.cluster, Broker, "The cluster's name"),
+    setting!(rare "broker-permission" number node.broker.permission, Broker,
+        "What the broker may do: 6 all, 4 only be read, 2 only be written to, 0 nothing"),
     setting!(rare "region" text node.broker.region, Broker, "The region that answers name"),
     setting!("auto-create-topic" boolean node.broker.auto_create_topic, Broker,
         "Whether a message to an unknown topic creates it"),
