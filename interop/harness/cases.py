@@ -142,6 +142,82 @@ def shared_group(first, second, count):
     return try_it
 
 
+def restart(consumer, count):
+    """A group that comes back goes on where it was: what was consumed is not consumed again."""
+    def try_it(run, topic):
+        send(run, topic, "go", count)
+        receive(run, topic, consumer, range(count))
+        send(run, topic, "go", count, body="later")
+        return receive(run, topic, consumer, range(count), body="later", linger=3)[1]
+    return try_it
+
+
+def dead_letters(consumer, count, options):
+    """What fails as often as its group allows, which is once, is found in the group's dead letters, and not delivered again."""
+    def try_it(run, topic):
+        peer, group = run.peers[consumer], "g_" + topic
+        send(run, topic, "go", count)
+        process = peer.start(run, "consume", [topic, group, count], {"fail_first": "true", "timeout": 12, **options})
+        failed = peer.result(run, process, may_fail=True)
+        if failed.received or failed.notes.get("failedOnce") != count:
+            raise Failure("%d messages were to fail once and to come no more: %s, %d received" % (count, failed.notes, failed.received))
+        return receive(run, "%DLQ%" + group, "java4", range(count))[1]
+    return try_it
+
+
+def reset(consumer, count):
+    """A group that is offline is set back by mqadmin, and consumes all again."""
+    def try_it(run, topic):
+        send(run, topic, "go", count)
+        receive(run, topic, consumer, range(count))
+        printed = mqadmin(run, JAVA5, "resetOffsetByTime", "-g", "g_" + topic + "_" + consumer, "-t", topic, "-s", "0")
+        if "Exception" in printed:
+            raise Failure("resetOffsetByTime: " + " ".join(printed.split())[:400])
+        return receive(run, topic, consumer, range(count))[1]
+    return try_it
+
+
+def reset_online(consumer, count):
+    """A group that is online is set back by mqadmin, and consumes all again."""
+    def try_it(run, topic):
+        peer, group = run.peers[consumer], "g_" + topic
+        send(run, topic, "go", count)
+        # More than there is, so that it stays until it has had enough time to consume all twice.
+        process = peer.start(run, "consume", [topic, group, count + 1], {"timeout": 45})
+        await_ready(process)
+        printed = mqadmin(run, JAVA5, "resetOffsetByTime", "-g", group, "-t", topic, "-s", "0")
+        if "Exception" in printed:
+            raise Failure("resetOffsetByTime: " + " ".join(printed.split())[:400])
+        got = peer.result(run, process, may_fail=True)
+        if (got.ok, got.received) != (count, 2 * count):
+            raise Failure("%d messages, %d deliveries; expected %d and %d" % (got.ok, got.received, count, 2 * count))
+        return ""
+    return try_it
+
+
+def since(consumer, mode, count):
+    """Only what was stored from some moment on."""
+    def try_it(run, topic):
+        send(run, topic, "go", count, body="early")
+        time.sleep(1)
+        moment = int(time.time() * 1000)
+        time.sleep(1)
+        send(run, topic, "go", count)
+        return receive(run, topic, consumer, range(count), mode=mode, since=moment)[1]
+    return try_it
+
+
+def too_large(producer, options):
+    """One byte more than a broker takes: the client says why."""
+    def try_it(run, topic):
+        peer = run.peers[producer]
+        result = peer.result(run, peer.start(run, "produce", [topic, 1], {"size": MAX_BODY + 1, **options}), may_fail=True)
+        if result.ok or not any("CODE: 13" in note for note in result.notes):
+            raise Failure("expected an error with code 13: %s" % result.notes)
+        return ""
+    return try_it
+
+
 def pop(consumer, count):
     """A push consumer that takes messages by POP: the broker, not the client, shares out the queues."""
     def try_it(run, topic):
@@ -253,6 +329,8 @@ def admin_client(run, topic):
 
 # ---- the list ------------------------------------------------------------------------------------------------------
 
+MAX_BODY = 4 << 20
+UNCOMPRESSED = {"set": "compressMsgBodyOverHowmuch=100000000"}
 UTF8 = {"body": "grüße-火箭", "size": 6000}
 NO_351 = {"apache4": "mqadmin 5.3.3 asks for the topic's settings with request 351, which 4.9 does not know"}
 UNSUPPORTED = {
@@ -276,12 +354,23 @@ def all_cases():
 
     for name, consumer in [("java5", "go"), ("java4b", "go"), ("go", "java4")]:
         add("Sending", "batches of 50", name, exchange(name, consumer, 500, produce={"mode": "batch"}))
-    for name in ["java5", "go"]:
+    for name in ["java5", "java4b", "go"]:
         add("Sending", "asynchronous", name, exchange(name, "go", 1000, produce={"mode": "async"}))
-    for name in ["java5b", "go", "cpp"]:
+    for name in ["java5b", "java4", "go", "cpp"]:
         add("Sending", "one-way", name, exchange(name, "go", 100, produce={"mode": "oneway", "linger": 1}))
     add("Sending", "fifty at a time", "node", exchange("node", "cpp", 500, produce={"mode": "parallel"}), create=True)
-    add("Sending", "trace on", "java5", exchange("java5", "java5", 50, produce={"trace": "true"}, consume={"trace": "true"}))
+    for name in ["java5", "java4b", "go"]:
+        add("Sending", "trace on", name, exchange(name, name, 50, produce={"trace": "true"}, consume={"trace": "true"}))
+    for name in ["java5b", "java4"]:
+        add("Sending", "bodies of 4 MiB", name, exchange(name, "go", 5, produce={"size": MAX_BODY, **UNCOMPRESSED}, consume={"size": MAX_BODY}))
+    add("Sending", "4 MiB and a byte is refused", "java5", too_large(
+        "java5", {"set": ["maxMessageSize=100000000", UNCOMPRESSED["set"]]}))
+    for kind in ["ZLIB", "LZ4", "ZSTD"]:
+        if kind != "ZSTD":  # which the program does not have unless it is built for it
+            add("Sending", "compressed by " + kind, "java5 to own", exchange(
+                "java5", "own", 50, produce={"size": 20000, "set": "compressType=" + kind}, consume={"size": 20000}))
+        add("Sending", "compressed by " + kind, "java5b", exchange(
+            "java5b", "java5", 50, produce={"size": 20000, "set": "compressType=" + kind}, consume={"size": 20000}))
     for name in ["java5", "java4b"]:
         add("Sending", "VIP channel", name, exchange(name, "go", 50, produce={"set": "vipChannelEnabled=true"}))
     for name in ["java5", "java4b", "go", "node", "cpp"]:
@@ -302,9 +391,9 @@ def all_cases():
     for name in ["java5b", "java4", "go", "node", "cpp"]:
         add("Receiving", "tag filter", name, exchange("go", name, 300, **abc), create=True)
     sql = {"produce": {"prop": "n"}, "consume": {"sql": "n > 99 AND n <= 199"}, "expected": range(100, 200)}
-    for name in ["java5", "go"]:
+    for name in ["java5", "java4b", "go", "node"]:
         add("Receiving", "SQL92 filter", name, exchange("go", name, 300, **sql), create=True)
-    for name, mode in [("java5", "litepull"), ("java5", "assign"), ("java4b", "litepull"), ("java4b", "assign"), ("java4", "pull"),
+    for name, mode in [("java5", "litepull"), ("java5", "assign"), ("java4b", "litepull"), ("java4b", "assign"), ("java4", "pull"), ("java5b", "pull"),
                        ("go", "poll"), ("go", "pullfrom"), ("cpp", "pull")]:
         title = {"litepull": "lite pull", "assign": "assigned queues", "pull": "pull", "poll": "poll", "pullfrom": "pull by queue"}[mode]
         add("Receiving", title, name, exchange("go", name, 300, consume={"mode": mode}), create=True,
@@ -315,7 +404,21 @@ def all_cases():
         add("Receiving", "broadcast", name, broadcast(name, 100, {"mode": "broadcast"}), create=True, seconds=10)
     add("Receiving", "POP", "java5", pop("java5", 300), create=True, seconds=15,
         unsupported={"apache4": "4.9 has no POP for Java's push consumer 5.3.3"})
-    add("Receiving", "one group of two", "go and java4", shared_group("go", "java4", 1000), create=True, seconds=45)
+    for first, second in [("go", "java4"), ("node", "cpp"), ("java5b", "cpp")]:
+        add("Receiving", "one group of two", "%s and %s" % (first, second), shared_group(first, second, 1000), create=True, seconds=45)
+    for name in ["java5", "java4b", "go"]:
+        add("Receiving", "orderly, each fails once", name, exchange(
+            name, name, 20, produce={"mode": "ordered"}, consume={"mode": "orderly", "fail_first": "true"}), seconds=25)
+    for name in ["java5", "java4b", "go", "node", "cpp"]:
+        add("Receiving", "goes on after a restart", name, restart(name, 100), create=True, seconds=15)
+        add("Receiving", "offsets set back", name, reset(name, 100), create=True, seconds=15)
+    for name in ["java5b", "java4", "go"]:
+        add("Receiving", "offsets set back while it runs", name, reset_online(name, 100), create=True, seconds=50)
+    for name, options in [("java5", {"set": "maxReconsumeTimes=0"}), ("java4b", {"set": "maxReconsumeTimes=0"}), ("go", {"max_reconsume": 0})]:
+        add("Receiving", "dead letters", name, dead_letters(name, 20, options), create=True, seconds=22)
+    for name, mode in [("java5", "assign"), ("java4b", "assign"), ("java4", "pull")]:
+        add("Receiving", "since some moment", name, since(name, mode, 100), create=True, seconds=10,
+            unsupported=NO_361 if name == "java5" else {})
 
     for asker, replier in [("java5", "java5"), ("java4b", "go"), ("go", "java4")]:
         add("Request and reply", "request, reply", "%s to %s" % (asker, replier), both_at_once(

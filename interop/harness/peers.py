@@ -96,7 +96,8 @@ class Peer:
         home = run.folder(self.name)
         command = self.command(home) + [verb, run.server.namesrv] + [str(word) for word in words]
         for name, value in options.items():
-            command += ["--" + name.replace("_", "-"), str(value)]
+            for each in value if isinstance(value, list) else [value]:
+                command += ["--" + name.replace("_", "-"), str(each)]
         process = run.processes.start(command, os.path.join(home, verb), env={**self.env, "HOME": home}, cwd=home)
         process.limit = float(options.get("timeout", 60)) + float(options.get("linger", 0)) + PROCESS_GRACE
         return process

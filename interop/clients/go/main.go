@@ -41,6 +41,7 @@ var (
 	keys      = flag.String("keys", "numbered", "consume: none = do not check the key")
 	level     = flag.Int("level", 1, "produce --mode delay: delay level")
 	trace     = flag.Bool("trace", false, "send message traces")
+	reconsume = flag.Int("max-reconsume", -1, "consume: how often a message is tried again before it is given up; -1 as the client likes")
 	failFirst = flag.Bool("fail-first", false, "consume: fail every message once")
 	linger    = flag.Int("linger", 0, "seconds to stay up after the last message")
 	limit     = flag.Int("timeout", 60, "seconds")
@@ -357,6 +358,9 @@ func consume(namesrv, topic, group string, count int) *result {
 	}
 	if *trace {
 		options = append(options, consumer.WithTrace(traceConfig(namesrv)))
+	}
+	if *reconsume >= 0 {
+		options = append(options, consumer.WithMaxReconsumeTimes(int32(*reconsume)))
 	}
 	switch *mode {
 	case "poll":

@@ -323,6 +323,7 @@ public final class Interop {
         if (mode.equals("orderly")) {
             consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
                 if (failFirst && failed.add(body(messages.get(0)))) {
+                    note("failedOnce");
                     return ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT;
                 }
                 take(messages, count, done);
@@ -373,7 +374,11 @@ public final class Interop {
         if (mode.equals("assign")) {
             consumer.assign(consumer.fetchMessageQueues(topic));
             for (MessageQueue queue : consumer.fetchMessageQueues(topic)) {
-                consumer.seekToBegin(queue);
+                if (options.containsKey("since")) {
+                    consumer.seek(queue, consumer.offsetForTimestamp(queue, Long.parseLong(option("since", "0"))));
+                } else {
+                    consumer.seekToBegin(queue);
+                }
             }
         }
         long started = sinceStart();
@@ -400,7 +405,7 @@ public final class Interop {
         long deadline = System.currentTimeMillis() + timeoutMs();
         CountDownLatch done = new CountDownLatch(1);
         for (MessageQueue queue : consumer.fetchSubscribeMessageQueues(topic)) {
-            long offset = consumer.searchOffset(queue, 0);
+            long offset = consumer.searchOffset(queue, Long.parseLong(option("since", "0")));
             note("storedOffset:" + consumer.fetchConsumeOffset(queue, true));
             note("min" + consumer.minOffset(queue) + "max" + consumer.maxOffset(queue));
             while (System.currentTimeMillis() < deadline) {
