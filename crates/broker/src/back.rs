@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rocketwire_protocol::{
     Command, ResponseCode, Version,
-    body::SubscriptionGroupConfig,
+    body::{SubscriptionGroupConfig, TopicConfig},
     header::ConsumerSendMsgBackRequestHeader,
     message::{NewRecord, Properties, RecordView, SysFlag, TransactionType, name, property, record},
 };
@@ -15,7 +15,7 @@ use crate::{
     call::{Call, Disk, FAQ, Plan, Stop, needs_disk, refuse},
     send::{Stored, dlq_config, store_failure},
     shared::Shared,
-    topics::{PERM_READ, PERM_WRITE, Topic, new_config},
+    topics::{PERM_READ, PERM_WRITE, Topic, new_config, unit_sub_flag},
 };
 
 /// Request 36. The original is read from the log, so this always may wait for the disk.
@@ -35,6 +35,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
         Some(limit) if call.command.version >= Version::V3_4_9 => limit,
         _ => group.retry_max_times,
     };
+    let is_unit = header.unit_mode;
     let fate = fate(original.reconsume_times(), limit, header.delay_level);
     let mut properties = Properties::parse(original.properties());
     if !properties.contains(property::RETRY_TOPIC) {
@@ -44,7 +45,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
         properties.set(property::ORIGIN_MESSAGE_ID, &original.offset_message_id().to_string());
     }
     properties.set(property::WAIT, "false");
-    let (topic, queue_id) = place(shared, &group, fate, &mut properties, disk)?;
+    let (topic, queue_id) = place(shared, &group, (fate, is_unit), &mut properties, disk)?;
     let Some(queue) = topic.queue(queue_id) else {
         return Err(refuse(ResponseCode::SYSTEM_ERROR, format!("topic[{}] not exist", topic.name())));
     };
@@ -94,17 +95,18 @@ fn fate(reconsume_times: i32, limit: i32, delay_level: i32) -> Fate {
 fn place(
     shared: &Shared,
     group: &SubscriptionGroupConfig,
-    fate: Fate,
+    (fate, is_unit): (Fate, bool),
     properties: &mut Properties,
     disk: Disk,
 ) -> Result<(Arc<Topic<QueueId>>, i32), Stop> {
+    let flag = unit_sub_flag(is_unit);
     let Fate::Retry(level) = fate else {
         properties.remove(property::DELAY);
         return Ok((shared.topic_or_create(dlq_config(&group.group_name), disk)?, 0));
     };
     let retry =
         new_config(&name::retry_topic(&group.group_name), group.retry_queue_nums, PERM_READ | PERM_WRITE);
-    let retry = shared.topic_or_create(retry, disk)?;
+    let retry = shared.topic_or_create(TopicConfig { topic_sys_flag: flag, ..retry }, disk)?;
     if !retry.is_writable() {
         let remark = format!("the topic[{}] sending message is forbidden", retry.name());
         return Err(refuse(ResponseCode::NO_PERMISSION, remark));

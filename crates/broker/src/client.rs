@@ -12,7 +12,7 @@ use crate::{
     filter::{Filter, FilterError, unsupported},
     groups::{Heartbeat, TooMany},
     shared::Shared,
-    topics::{PERM_READ, PERM_WRITE, new_config},
+    topics::{PERM_READ, PERM_WRITE, new_config, unit_sub_flag},
 };
 
 /// The longest client id in bytes; Java's are below 100.
@@ -112,6 +112,7 @@ fn prepare_group(shared: &Shared, consumer: &ConsumerData, disk: Disk) -> Result
             .subscription_data_set
             .iter()
             .any(|data| shared.topic(&data.topic).is_some_and(|topic| topic.config.order));
+        retry.topic_sys_flag = unit_sub_flag(consumer.unit_mode);
         shared.topic_or_create(retry, disk)?;
     }
     Ok(())

@@ -32,6 +32,11 @@ fn put(shared: &Shared, configs: Vec<SubscriptionGroupConfig>, disk: Disk) -> Re
     for config in &configs {
         name::check_group(&config.group_name)
             .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+        // Java knows no attribute of groups, and says so of each.
+        if let Some(key) = config.attributes.keys().next() {
+            let remark = format!("unsupported key: {}", key.trim_start_matches(['+', '-']));
+            return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+        }
         let queues = config.retry_queue_nums;
         if queues > shared.options.max_topic_queues {
             let remark = format!("{queues} retry queues exceed {}", shared.options.max_topic_queues);

@@ -14,5 +14,5 @@ pub(crate) use attributes::AttributeError;
 pub(crate) use staged::Staged;
 pub(crate) use system::system_topics;
 pub(crate) use table::{Template, TopicError, TopicLimits, TopicOrigin, TopicSnapshot, Topics, bump};
-use topic::{PERM_INHERIT, open};
-pub(crate) use topic::{PERM_READ, PERM_WRITE, Topic, new_config};
+use topic::{PERM_INHERIT, UNIT_FLAG, open};
+pub(crate) use topic::{PERM_READ, PERM_WRITE, Topic, new_config, unit_sub_flag};

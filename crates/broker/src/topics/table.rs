@@ -12,11 +12,8 @@ use rocketwire_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{PERM_INHERIT, PERM_READ, PERM_WRITE, Topic, new_config, open};
+use super::{PERM_INHERIT, PERM_READ, PERM_WRITE, Topic, UNIT_FLAG, new_config, open, unit_sub_flag};
 use crate::planted::planted;
-
-const UNIT_FLAG: i32 = 1;
-const UNIT_SUB_FLAG: i32 = 2;
 
 /// Topics by name.
 #[derive(Debug)]
@@ -116,10 +113,9 @@ impl<Q: Copy> Topics<Q> {
     ) -> Result<Option<TopicConfig>, TopicError> {
         let base = self.table.get(template.default_topic).filter(|base| base.config.perm & PERM_INHERIT != 0);
         let is_retry = name::is_retry_topic(name);
-        let sys_flag = match (template.unit_mode, is_retry) {
-            (false, _) => 0,
-            (true, false) => UNIT_FLAG,
-            (true, true) => UNIT_SUB_FLAG,
+        let sys_flag = match is_retry {
+            true => unit_sub_flag(template.unit_mode),
+            false => i32::from(template.unit_mode) * UNIT_FLAG,
         };
         let mut config = match base {
             Some(base) => {

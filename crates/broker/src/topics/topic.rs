@@ -14,6 +14,15 @@ pub(crate) const PERM_WRITE: i32 = 2;
 /// The topic may be the template of another.
 pub(crate) const PERM_INHERIT: i32 = 1;
 
+/// Bits of `topicSysFlag`: a topic of a unit, and one of groups that read topics of units.
+pub(super) const UNIT_FLAG: i32 = 1;
+const UNIT_SUB_FLAG: i32 = 2;
+
+/// `topicSysFlag` of a retry topic.
+pub(crate) fn unit_sub_flag(is_unit: bool) -> i32 {
+    if is_unit { UNIT_SUB_FLAG } else { 0 }
+}
+
 /// A topic as the hot path needs it. `Q` is how the store names a queue.
 #[derive(Debug)]
 pub(crate) struct Topic<Q> {

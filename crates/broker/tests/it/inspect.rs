@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rocketwire_protocol::{
     Command, RequestCode,
-    body::{self, ConsumeStats, MessageQueue, QueryConsumeTimeSpanBody, TopicConfig, TopicStatsTable},
+    body::{
+        self, ConsumeStats, MessageQueue, QueryConsumeTimeSpanBody, SubscriptionGroupConfig, TopicConfig,
+        TopicStatsTable,
+    },
     header::*,
 };
 
@@ -235,5 +238,27 @@ async fn what_is_not_there_says_why() {
     }
     let cold = client.ok(Command::request(RequestCode::GET_COLD_DATA_FLOW_CTR_INFO)).await;
     assert!(String::from_utf8(cold.body.to_vec()).unwrap().contains(r#""runtimeTable":{}"#));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn retry_topics_of_units_are_marked_and_groups_have_no_attributes() {
+    // spec: broker B.3 B.17
+    let node = Node::start().await;
+    let client = node.client();
+    let flag = |topic: &str| {
+        let topics = node.broker.topics();
+        topics.iter().find(|known| known.topic_name == *topic).unwrap().topic_sys_flag
+    };
+    let mut unit = consumer("c", "Unit", vec![subscription("T", "*", 1)]);
+    unit.consumer_data_set[0].unit_mode = true;
+    client.heartbeat(&unit).await;
+    client.heartbeat(&consumer("c", "Plain", vec![subscription("T", "*", 1)])).await;
+    assert_eq!((flag("%RETRY%Unit"), flag("%RETRY%Plain")), (2, 0));
+    let mut group = SubscriptionGroupConfig::new("Unit");
+    group.attributes.insert("+color".into(), "red".into());
+    let update = Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP);
+    let refused = client.call(update.with_body(body::encode(&group))).await;
+    assert_eq!((refused.code, refused.remark.as_deref()), (1, Some("unsupported key: color")));
     node.stop().await;
 }
