@@ -43,6 +43,12 @@ pub struct BrokerOptions {
     pub max_suspend: Duration,
     /// How many pulls may be held. Default 100,000; beyond, a pull that finds nothing is answered at once.
     pub max_holds: usize,
+    /// Messages in one answer to a pull, whatever its client asks for (`maxTransferCountOnMessageInMemory`). Default 32.
+    /// More spare a fast consumer round trips, if it asks for more (`pullBatchSize`).
+    pub max_pull_messages: usize,
+    /// Bytes of them at most; the first message comes whatever its size (`maxTransferBytesOnMessageInMemory`).
+    /// Default 256 KiB. Keep it well below the clients' limit of frames.
+    pub max_pull_bytes: usize,
     /// Reads of old messages that may wait for the disk at once. Default 1,024; beyond: SYSTEM_BUSY.
     pub max_cold_reads: usize,
     /// Messages in one answer to a query by key (`maxMsgsNumBatch`). Default 64.
@@ -112,6 +118,8 @@ impl Default for BrokerOptions {
             max_message_size: 4 << 20,
             max_suspend: Duration::from_secs(60),
             max_holds: 100_000,
+            max_pull_messages: 32,
+            max_pull_bytes: 256 << 10,
             max_cold_reads: 1_024,
             max_query_messages: 64,
             max_query_bytes: 4 << 20,

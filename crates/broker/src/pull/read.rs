@@ -40,7 +40,12 @@ impl PullTask {
     /// What the queue has for it.
     pub(super) fn look(&self, shared: &Shared, disk: Disk) -> Result<ReadOutcome, Stop> {
         let wanted = usize::try_from(self.max_messages).unwrap_or(0).max(1);
-        let (store, limits) = (&shared.store, ReadLimits::for_pull(wanted));
+        let limits = ReadLimits {
+            max_messages: wanted.min(shared.options.max_pull_messages),
+            max_bytes: shared.options.max_pull_bytes,
+            ..ReadLimits::for_pull(wanted)
+        };
+        let store = &shared.store;
         let mut accept = |tags_code| self.filter.accepts(tags_code);
         let outcome = match (&self.filter, disk) {
             // What a client's expression costs is not for a connection's task, nor for the store's writer.

@@ -219,6 +219,27 @@ async fn numbers_are_clamped_not_obeyed() {
 }
 
 #[tokio::test]
+async fn the_broker_sets_how_much_a_pull_gets() {
+    for (max_pull_messages, max_pull_bytes, expected) in
+        [(35, 1 << 20, 35), (1000, 1 << 20, 40), (1000, 1, 1)]
+    {
+        let mut options = BrokerOptions::default();
+        (options.max_pull_messages, options.max_pull_bytes) = (max_pull_messages, max_pull_bytes);
+        let node = Node::with(options).await;
+        let client = node.client();
+        for n in 0..40 {
+            client.send("T", &n.to_string(), "").await;
+        }
+        let mut header = pull_header("T", 0, 0);
+        header.sys_flag = 4;
+        header.max_msg_nums = 1024;
+        let response = client.call(Command::of(&header)).await;
+        assert_eq!(decode(response.body).len(), expected, "{max_pull_messages} {max_pull_bytes}");
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn lite_pull_is_the_same() {
     let node = Node::start().await;
     let client = node.client();

@@ -73,6 +73,8 @@ const SAME: &[(&str, &str)] = &[
     ("autoCreateSubscriptionGroup", "auto_create_group"),
     ("defaultTopicQueueNums", "default_topic_queue_nums"),
     ("enablePropertyFilter", "property_filter"),
+    ("maxTransferCountOnMessageInMemory", "max_pull_messages"),
+    ("maxTransferBytesOnMessageInMemory", "max_pull_bytes"),
     ("maxMsgsNumBatch", "max_query_messages"),
     ("traceTopicEnable", "trace_topic"),
     ("namesrvAddr", "register"),
