@@ -52,6 +52,7 @@ mod pull;
 mod query;
 mod relay;
 mod reply;
+mod restore;
 mod send;
 mod shared;
 mod statistics;
