@@ -137,6 +137,7 @@ DIFFERENT = [(re.compile(step), re.compile(line), reason) for step, line, reason
     ("brokerStatus|fetchBrokerRuntimeStats", r"(SERVER )?(\w+QueueCapacity|msg[GP]etTotal\w+|msgPutTotal\w+|putMessage(Size|Times)Total|runtime|remainHowMany\w+|"
      r"earliestMessageTimeStamp|timer\w+Behind|commitLogDirCapacity)\b", "numbers of two different stores"),
     ("getBrokerConfig", r"(flushDiskType|listenPort|haListenPort|mappedFileSizeCommitLog|transactionCheckInterval)\b", "another default, or set so for this run"),
+    ("getColdDataFlowCtrInfo", r'"(cg|global)ColdReadThreshold"', "no mapped files, no threshold"),
     ("getNamesrvConfig", r"(brokerExpiry|maxBrokers|maxInstances|maxTopics|listenPort)\b", "our own settings"),
     ("file configs.json", r'"(flushDiskType|useTLS)"', "ours flushes before it answers"),
     ("file metrics.json", r'"cpuNum"', "ours has no pool of that size"),
@@ -150,8 +151,8 @@ DIFFERENT = [(re.compile(step), re.compile(line), reason) for step, line, reason
 
 # What our node refuses, and what of its answer shows that it knows what it refuses.
 REFUSED = [(re.compile(step), answer, reason) for step, answer, reason in [
-    ("mqadmin update(Broker|Namesrv)Config", "CODE: 16", "the network changes no setting of a node"),
-    ("ColdDataFlowCtr|setCommitLogReadAheadMode -b .* 0", "CODE: 3", "no mapped files: cold reads are bounded by max_cold_reads"),
+    ("mqadmin update(Broker|Namesrv)Config .*-k (maxMessageSize|brokerName|orderMessageEnable)", "CODE: 16", "the network changes no setting of a node"),
+    ("(update|remove)ColdDataFlowCtr|setCommitLogReadAheadMode -b .* 0", "CODE: 3", "no mapped files: cold reads are bounded by max_cold_reads"),
     ("checkRocksdb", "CODE: 3", "there is no RocksDB"),
     ("exportPopRecord", "CODE: 3", "there is no POP"),
     ("mqadmin (create|update|delete|get|list|copy)(User|Acl)", "CODE: 3", "there are no users and rules of 5.x; Apache without them answers 1"),
