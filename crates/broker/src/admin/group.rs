@@ -4,13 +4,13 @@ use rocketwire_protocol::{
     Command, ResponseCode,
     body::{self, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupWrapper},
     header::{
-        DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupResponseHeader,
-        GetSubscriptionGroupConfigRequestHeader,
+        DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
+        GetAllSubscriptionGroupResponseHeader, GetSubscriptionGroupConfigRequestHeader,
     },
     message::name,
 };
 
-use super::with_body;
+use super::{page::Page, with_body};
 use crate::{
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
     shared::Shared,
@@ -63,8 +63,8 @@ fn save(shared: &Shared) -> Result<Plan, Stop> {
 }
 
 /// Request 201.
-pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
-    let (subscription_group_table, forbidden_table, data_version) = {
+pub(super) fn all(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
+    let (mut subscription_group_table, mut forbidden_table, data_version) = {
         let groups = shared.groups();
         (groups.listed(), groups.forbidden(), groups.version().clone())
     };
@@ -72,6 +72,14 @@ pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
         total_group_num: i32::try_from(subscription_group_table.len()).unwrap_or(i32::MAX),
         ..Default::default()
     };
+    // Old clients name no part, and get all.
+    let asked: Option<GetAllSubscriptionGroupRequestHeader> = call.command.header().ok();
+    if let Some(asked) = &asked {
+        let of_version = asked.data_version.as_deref();
+        let page = Page { from: asked.group_seq, of_version, max: asked.max_group_num };
+        subscription_group_table = page.of(subscription_group_table, &data_version);
+        forbidden_table.retain(|group, _| subscription_group_table.contains_key(group));
+    }
     let wrapper = SubscriptionGroupWrapper { data_version, forbidden_table, subscription_group_table };
     let response = Command::response(ResponseCode::SUCCESS).with_header(&header);
     Ok(response.with_body(body::encode(&wrapper)).into())
@@ -93,9 +101,14 @@ pub(super) fn config(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
 pub(super) fn delete(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
     let header: DeleteSubscriptionGroupRequestHeader = call.command.header()?;
     needs_disk(disk)?;
-    shared.groups_mut().remove(&header.group_name, shared.now_ms());
     if header.clean_offset {
+        // Before the group: what a crash leaves can be deleted again, and what was answered does not come back.
         shared.offsets().remove_group(&header.group_name);
+        shared.tables.save_offsets(shared).map_err(|error| {
+            let remark = format!("the offsets of group {} were not deleted: {error}", header.group_name);
+            refuse(ResponseCode::SYSTEM_ERROR, remark)
+        })?;
     }
+    shared.groups_mut().remove(&header.group_name, shared.now_ms());
     save(shared)
 }

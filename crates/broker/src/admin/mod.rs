@@ -6,6 +6,7 @@ mod forbidden;
 mod group;
 mod mode;
 mod offsets;
+mod page;
 mod queue;
 mod reset;
 mod runtime;
@@ -32,11 +33,11 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Option<R
         RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::create_list(shared, call),
         RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(shared, call, disk),
         RequestCode::GET_TOPIC_CONFIG => topic::config(shared, call),
-        RequestCode::GET_ALL_TOPIC_CONFIG => topic::all(shared),
+        RequestCode::GET_ALL_TOPIC_CONFIG => topic::all(shared, call),
         RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system(shared),
         RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::update(shared, call, disk),
         RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => group::update_list(shared, call, disk),
-        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => group::all(shared),
+        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => group::all(shared, call),
         RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::config(shared, call),
         RequestCode::DELETE_SUBSCRIPTIONGROUP => group::delete(shared, call, disk),
         RequestCode::GET_ALL_CONSUMER_OFFSET => offsets::all(shared),

@@ -10,13 +10,13 @@ use rocketwire_protocol::{
         TopicList,
     },
     header::{
-        CreateTopicRequestHeader, DeleteTopicRequestHeader, GetAllTopicConfigResponseHeader,
-        GetTopicConfigRequestHeader,
+        CreateTopicRequestHeader, DeleteTopicRequestHeader, GetAllTopicConfigRequestHeader,
+        GetAllTopicConfigResponseHeader, GetTopicConfigRequestHeader,
     },
     message::name,
 };
 
-use super::with_body;
+use super::{page::Page, with_body};
 use crate::{
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
     creation::Wanted,
@@ -153,7 +153,7 @@ pub(super) fn config(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
 }
 
 /// Request 21.
-pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
+pub(super) fn all(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
     let (topic_config_table, data_version) = {
         let topics = shared.topics();
         (topics.all(), topics.version().clone())
@@ -161,6 +161,16 @@ pub(super) fn all(shared: &Shared) -> Result<Plan, Stop> {
     let header = GetAllTopicConfigResponseHeader {
         total_topic_num: i32::try_from(topic_config_table.len()).unwrap_or(i32::MAX),
         ..Default::default()
+    };
+    // Old clients name no part, and get all.
+    let asked: Option<GetAllTopicConfigRequestHeader> = call.command.header().ok();
+    let topic_config_table = match &asked {
+        Some(asked) => {
+            let of_version = asked.data_version.as_deref();
+            Page { from: asked.topic_seq, of_version, max: asked.max_topic_num }
+                .of(topic_config_table, &data_version)
+        }
+        None => topic_config_table,
     };
     let wrapper = TopicConfigSerializeWrapper {
         data_version,

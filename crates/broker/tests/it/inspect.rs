@@ -1,12 +1,13 @@
 //! What tools read of topics and groups.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rocketwire_protocol::{
     Command, RequestCode,
     body::{
-        self, ConsumeStats, MessageQueue, QueryConsumeTimeSpanBody, SubscriptionGroupConfig, TopicConfig,
-        TopicStatsTable,
+        self, ConsumeStats, CreateTopicListRequestBody, MessageQueue, QueryConsumeTimeSpanBody,
+        SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupWrapper, TopicConfig,
+        TopicConfigSerializeWrapper, TopicStatsTable,
     },
     header::*,
 };
@@ -260,5 +261,65 @@ async fn retry_topics_of_units_are_marked_and_groups_have_no_attributes() {
     let update = Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP);
     let refused = client.call(update.with_body(body::encode(&group))).await;
     assert_eq!((refused.code, refused.remark.as_deref()), (1, Some("unsupported key: color")));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn many_topics_and_groups_are_told_in_parts_to_who_asks_for_parts() {
+    // spec: broker B.17
+    let node = Node::start().await;
+    let client = node.client();
+    let mut topics = CreateTopicListRequestBody::default();
+    topics.topic_config_list.extend((0..2_500).map(|n| TopicConfig::new(format!("T{n}"), 1, 1)));
+    let create = Command::of(&CreateTopicListRequestHeader::default()).with_body(body::encode(&topics));
+    client.ok(create).await;
+    let mut groups = SubscriptionGroupList::default();
+    groups.group_config_list.extend((0..2_500).map(|n| SubscriptionGroupConfig::new(format!("G{n}"))));
+    let create = Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST);
+    client.ok(create.with_body(body::encode(&groups))).await;
+
+    // As Java's clients do it.
+    let (mut topics, mut groups, mut parts) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let mut version = String::new();
+    let total = loop {
+        let asked = GetAllTopicConfigRequestHeader {
+            topic_seq: topics.len() as i32,
+            data_version: Some(version.clone().into()),
+            max_topic_num: Some(2_000),
+            ..Default::default()
+        };
+        let response = client.ok(Command::of(&asked)).await;
+        let part: TopicConfigSerializeWrapper = body::decode(&response.body).unwrap();
+        topics.extend(part.topic_config_table.into_keys());
+        version = String::from_utf8(body::encode(&part.data_version).to_vec()).unwrap();
+        parts += 1;
+        let total = response.response_header::<GetAllTopicConfigResponseHeader>().unwrap().total_topic_num;
+        if topics.len() as i32 >= total {
+            break total;
+        }
+    };
+    assert_eq!((topics.len(), parts), (total as usize, 2));
+    assert_eq!(topics.len(), node.broker.topics().len());
+    version.clear();
+    loop {
+        let asked = GetAllSubscriptionGroupRequestHeader {
+            group_seq: groups.len() as i32,
+            data_version: Some(version.clone().into()),
+            ..Default::default()
+        };
+        let response = client.ok(Command::of(&asked)).await;
+        let part: SubscriptionGroupWrapper = body::decode(&response.body).unwrap();
+        assert!(part.subscription_group_table.len() <= 2_000);
+        groups.extend(part.subscription_group_table.into_keys());
+        version = String::from_utf8(body::encode(&part.data_version).to_vec()).unwrap();
+        let header = response.response_header::<GetAllSubscriptionGroupResponseHeader>().unwrap();
+        if groups.len() as i32 >= header.total_group_num {
+            break;
+        }
+    }
+    assert!(groups.contains("G0") && groups.contains("G2499"));
+    let all = client.ok(Command::request(RequestCode::GET_ALL_TOPIC_CONFIG)).await;
+    let all: TopicConfigSerializeWrapper = body::decode(&all.body).unwrap();
+    assert_eq!(all.topic_config_table.len(), topics.len(), "who asks for no part gets all");
     node.stop().await;
 }
