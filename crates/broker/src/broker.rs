@@ -264,11 +264,13 @@ fn created<T>(topic: Result<T, Stop>) -> Result<(), BrokerError> {
     }
 }
 
-/// Waits until what was delivered last is in the log: only then do the tables say that it is.
+/// Waits until what was delivered last is in the log, since only then do the tables say that it is, and until topics
+/// that are being created are saved: nobody writes behind the end.
 fn settle(shared: &Shared) {
     const PATIENCE_MS: usize = 5_000;
     for _ in 0..PATIENCE_MS {
-        let under_way = shared.delays().outstanding() + shared.timers().under_way();
+        let delivered = shared.delays().outstanding() + shared.timers().under_way();
+        let under_way = delivered + shared.creations.len();
         if under_way == 0 || shared.store.is_poisoned() {
             return;
         }
