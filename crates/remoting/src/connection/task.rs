@@ -22,7 +22,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use super::{Connection, ConnectionEvent, pace::Pace, shared::Shared};
+use super::{
+    Connection, ConnectionEvent,
+    pace::{Handled, Pace},
+    shared::Shared,
+};
 use crate::{CloseCause, dispatch::Return, latency::Answered, planted::planted, sniff};
 
 /// Bytes of a read at first. It doubles each time a read fills it: a thousand busy connections fit into a processor's cache.
@@ -63,6 +67,7 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         answers: Vec::new(),
         handled: 0,
         frames: 0,
+        frame_bytes: 0,
         frames_since: None,
         pace: Pace::new(),
         wakers: Vec::new(),
@@ -141,8 +146,9 @@ struct Task<'a, T> {
     answers: Vec<Command>,
     /// Requests of this turn that are not counted yet.
     handled: u64,
-    /// Frames of this turn, and when the first of them was begun.
+    /// Frames of this turn, their bytes, and when the first of them was begun.
     frames: usize,
+    frame_bytes: usize,
     frames_since: Option<Instant>,
     pace: Pace,
     wakers: Vec<Waker>,
@@ -199,9 +205,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         }
         // The alarm is polled only by a task that sleeps; a busy one looks at the clock itself.
         let now = Instant::now();
-        if let Some(since) = self.frames_since.take() {
-            self.pace.learn(std::mem::take(&mut self.frames), now - since);
-        }
+        self.learn(now);
         if worked {
             self.last_active = now;
             self.quiet = false;
@@ -220,6 +224,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             }
         }
         Poll::Ready(if worked { Turn::Worked } else { Turn::Look })
+    }
+
+    /// How much the next turn should handle.
+    fn learn(&mut self, now: Instant) {
+        let Some(since) = self.frames_since.take() else { return self.pace.rest() };
+        self.pace.learn(Handled {
+            frames: std::mem::take(&mut self.frames),
+            bytes: std::mem::take(&mut self.frame_bytes),
+            took: now - since,
+            left: if self.unread { self.input.len() } else { 0 },
+        });
     }
 
     /// One round of writing, reading and handling; whether anything happened.
@@ -278,6 +293,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
     }
 
     fn handle_frames(&mut self, cx: &mut Context<'_>) -> Result<(), CloseCause> {
+        let there = self.input.len();
+        let handled = self.decode_frames(cx);
+        self.frame_bytes += there - self.input.len();
+        handled
+    }
+
+    fn decode_frames(&mut self, cx: &mut Context<'_>) -> Result<(), CloseCause> {
         let limits = &self.shared.options().limits;
         let first =
             if self.first { Vec::from(self.input.get(..16).unwrap_or(&self.input)) } else { Vec::new() };
