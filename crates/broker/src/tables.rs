@@ -60,16 +60,9 @@ impl Tables {
 
     /// Saves groups as they are now. Who waited for another's save may find its own change in it already.
     pub(crate) fn save_groups(&self, shared: &Shared) -> Result<(), TableError> {
-        let changes = shared.groups().changes();
         let mut file = lock(&self.groups);
-        if file.changes.is_some_and(|saved| saved >= changes) {
-            return Ok(());
-        }
-        let (changes, groups) = {
-            let groups = shared.groups();
-            (groups.changes(), groups.snapshot())
-        };
-        file.write(Some(changes), || groups)
+        let changes = shared.groups().changes();
+        file.write(Some(changes), || shared.groups().snapshot())
     }
 
     /// Saves the offsets of groups, if they have changed.
