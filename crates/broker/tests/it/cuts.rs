@@ -120,6 +120,27 @@ async fn a_deletion_that_is_cut_off_at_any_operation_leaves_nothing_that_nobody_
     assert!(at >= 8 && found.len() == 3, "whole, empty and gone after cuts at {at} operations: {found:?}");
 }
 
+#[tokio::test]
+async fn offsets_that_were_deleted_with_their_group_stay_deleted() {
+    let clock = Arc::new(ManualClock::new(START_MS));
+    let (disk, node) = with_a_topic(1, &clock).await;
+    let delete = DeleteSubscriptionGroupRequestHeader {
+        group_name: "CG".into(),
+        clean_offset: true,
+        ..Default::default()
+    };
+    assert_eq!(committed(&node).await, Some(2));
+    assert_eq!(node.call(Command::of(&delete)).await.code, 0);
+    // Nothing is saved in order any more.
+    disk.fail_at(disk.operations(), Fault::PowerCut);
+    let _ = node.stop().await;
+    disk.power_cycle();
+    let node = open(&disk, &clock, Flush::Sync).await.unwrap();
+    node.call(heartbeat(&consumer("c", "CG", vec![]))).await;
+    assert_eq!(committed(&node).await, None, "a group of that name begins anew");
+    node.stop().await.unwrap();
+}
+
 /// With async flushes the table of delays could be on the disk before the messages that it calls delivered.
 #[tokio::test]
 async fn a_delayed_message_survives_a_cut_right_after_its_delivery_was_noted() {
