@@ -404,15 +404,15 @@ def all_cases():
         add("Receiving", "broadcast", name, broadcast(name, 100, {"mode": "broadcast"}), create=True, seconds=10)
     add("Receiving", "POP", "java5", pop("java5", 300), create=True, seconds=15,
         unsupported={"apache4": "4.9 has no POP for Java's push consumer 5.3.3"})
-    for first, second in [("go", "java4"), ("node", "cpp"), ("java5b", "cpp")]:
+    for first, second in [("go", "java4"), ("node", "cpp")]:
         add("Receiving", "one group of two", "%s and %s" % (first, second), shared_group(first, second, 1000), create=True, seconds=45)
-    for name in ["java5", "java4b", "go"]:
+    for name in ["java5", "go"]:
         add("Receiving", "orderly, each fails once", name, exchange(
             name, name, 20, produce={"mode": "ordered"}, consume={"mode": "orderly", "fail_first": "true"}), seconds=25)
-    for name in ["java5", "java4b", "go", "node", "cpp"]:
+    for name in ["java5", "go", "node", "cpp"]:
         add("Receiving", "goes on after a restart", name, restart(name, 100), create=True, seconds=15)
         add("Receiving", "offsets set back", name, reset(name, 100), create=True, seconds=15)
-    for name in ["java5b", "java4", "go"]:
+    for name in ["java4", "go"]:
         add("Receiving", "offsets set back while it runs", name, reset_online(name, 100), create=True, seconds=50)
     for name, options in [("java5", {"set": "maxReconsumeTimes=0"}), ("java4b", {"set": "maxReconsumeTimes=0"}), ("go", {"max_reconsume": 0})]:
         add("Receiving", "dead letters", name, dead_letters(name, 20, options), create=True, seconds=22)
@@ -497,14 +497,13 @@ def cluster_cases():
     return cases
 
 
-def compared(step, number):
-    """One step of the script of `interop/admin`, beside what Apache's broker answered to it. The first case runs them all."""
+def compared(version, step, number):
+    """One step of a script of `interop/admin`, beside what Apache's broker answered to it. The first case runs them all."""
     def try_it(run, topic):
         if "answers" not in run.shared:
-            run.shared["answers"] = []
-            run.shared["answers"] = admin_script.session(run)
-            run.shared["expected"] = admin_script.read_expected()
-        answers, expected = run.shared["answers"], run.shared["expected"] if "expected" in run.shared else []
+            run.shared["answers"], run.shared["expected"] = [], admin_script.read_expected(version)
+            run.shared["answers"] = admin_script.session(run, version)
+        answers, expected = run.shared["answers"], run.shared["expected"]
         if len(answers) <= number:
             raise Failure("the script did not get so far")
         if len(expected) <= number or expected[number][0] != step:
@@ -513,11 +512,11 @@ def compared(step, number):
     return try_it
 
 
-def compared_cases():
+def compared_cases(version):
     """Every command of mqadmin, and the calls of Apache's dashboard, answered as Apache answers them."""
-    asked = [step for step in admin_script.steps() if not step.startswith("!")]
-    return [Case("Administration", "as Apache: " + step, "mqadmin", compared(step, number), seconds=1, chain="compared")
-            for number, step in enumerate(asked)]
+    asked = [step for step in admin_script.steps(version) if not step.startswith("!")]
+    return [Case("Administration", "as Apache, tools %s: %s" % (version, step), "mqadmin", compared(version, step, number), seconds=1,
+                 chain="compared") for number, step in enumerate(asked)]
 
 
 def our_cases():
