@@ -34,6 +34,19 @@ impl Held {
         }
     }
 
+    /// Waits until nothing has come or gone for a second: on a busy machine a member begins to pull late.
+    async fn quiet() -> Held {
+        let (mut held, mut since) = (Held::now(), Instant::now());
+        while since.elapsed() < Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = Held::now();
+            if (now.tasks, now.descriptors) != (held.tasks, held.descriptors) {
+                (held, since) = (now, Instant::now());
+            }
+        }
+        Held::now()
+    }
+
     /// Waits until there are no more tasks and descriptors than before, and looks at the memory then.
     async fn settled(before: Held, what: &str) -> Held {
         let since = Instant::now();
@@ -91,7 +104,7 @@ fn queues(member: &PushConsumer) -> usize {
 
 /// Does something so often, twice: the first half warms up, the second one must leave nothing.
 async fn repeat(what: &str, times: u64, mut once: impl AsyncFnMut(u64)) {
-    let before = Held::now();
+    let before = Held::quiet().await;
     for n in 0..times.div_ceil(2) {
         once(n).await;
     }
