@@ -1,6 +1,7 @@
 //! What every closed loop has: a window, threads with a runtime each, a tally and a report.
 
 use std::{
+    convert::Infallible,
     future::Future,
     sync::{
         Arc,
@@ -152,20 +153,22 @@ where
 {
     let (go, started) = watch::channel(None);
     let (ready, readiness) = mpsc::channel();
+    let (running, ended) = mpsc::channel();
     thread::scope(|scope| {
-        let running: Vec<_> = (0..plan.threads)
+        let threads: Vec<_> = (0..plan.threads)
             .map(|number| {
-                let (ready, started, prepare) = (ready.clone(), started.clone(), &prepare);
-                scope.spawn(move || one_thread(prepare(number), &ready, started))
+                let (ready, running) = (ready.clone(), running.clone());
+                let (started, prepare) = (started.clone(), &prepare);
+                scope.spawn(move || one_thread(prepare(number), ready, running, started))
             })
             .collect();
-        drop(ready);
-        // Each thread says that it is connected, and drops its end on the way out.
-        let all_ready = readiness.iter().take(plan.threads).count() == plan.threads;
-        let (window, cpu) = if all_ready { watch_window(&go, &readiness, plan) } else { (None, None) };
+        drop((ready, running));
+        // Each thread says that it is connected, or drops its end because it could not.
+        let all_ready = readiness.iter().count() == plan.threads;
+        let (window, cpu) = if all_ready { watch_window(&go, &ended, plan) } else { (None, None) };
         drop(go);
         let tally = Tally::new();
-        for thread in running {
+        for thread in threads {
             let one = thread
                 .join()
                 .map_err(|_| Failure::new("a thread of the load panicked: please report it"))??;
@@ -179,7 +182,8 @@ where
 
 fn one_thread<L>(
     prepare: impl Future<Output = Result<L, Failure>>,
-    ready: &mpsc::Sender<()>,
+    ready: mpsc::Sender<()>,
+    _running: mpsc::Sender<Infallible>,
     mut started: watch::Receiver<Option<Window>>,
 ) -> Result<Tally, Failure>
 where
@@ -189,6 +193,7 @@ where
     runtime::current_thread()?.block_on(async {
         let load = prepare.await?;
         let _ = ready.send(());
+        drop(ready);
         match started.wait_for(Option::is_some).await.map(|window| *window) {
             Ok(Some(window)) => load(window, tally.clone()).await,
             // Another thread could not connect, and says why.
@@ -202,7 +207,7 @@ where
 /// Starts the window, and measures the process's CPU time in it; a load that has nothing left to do ends it early.
 fn watch_window(
     go: &watch::Sender<Option<Window>>,
-    threads: &mpsc::Receiver<()>,
+    ended: &mpsc::Receiver<Infallible>,
     plan: &Plan,
 ) -> (Option<Window>, Option<Duration>) {
     let start = Instant::now() + plan.warm_up;
@@ -210,8 +215,8 @@ fn watch_window(
     go.send_replace(Some(window));
     thread::sleep(window.start.saturating_duration_since(Instant::now()));
     let before = cpu_time();
-    // Nobody says anything any more: this is an error of time, or of the last end that was dropped.
-    let _ = threads.recv_timeout(window.end.saturating_duration_since(Instant::now()));
+    // Nobody says anything: the time is over, or the last thread has dropped its end.
+    let _ = ended.recv_timeout(window.end.saturating_duration_since(Instant::now()));
     let cpu = cpu_time().zip(before).map(|(after, before)| after.saturating_sub(before));
     (Some(window), cpu)
 }
@@ -307,5 +312,30 @@ impl Report {
             }
             (None, _) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn nothing(_: Window, _: Arc<Tally>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    #[test]
+    fn one_thread_that_cannot_connect_ends_the_load_of_all() {
+        let plan = Plan::new(3, Duration::from_secs(3600), Format::Json);
+        let measured = measure(&plan, async |thread| match thread {
+            1 => Err(Failure::new("no route")),
+            _ => Ok(nothing),
+        });
+        assert!(measured.err().unwrap().to_string().contains("no route"));
+    }
+
+    #[test]
+    fn a_load_with_nothing_left_to_do_ends_before_its_time() {
+        let plan = Plan { warm_up: Duration::ZERO, ..Plan::new(2, Duration::from_secs(3600), Format::Json) };
+        assert_eq!(measure(&plan, async |_| Ok(nothing)).ok().unwrap().requests, 0);
     }
 }
