@@ -156,7 +156,7 @@ DIFFERENT = [(re.compile(step), re.compile(line), reason) for step, line, reason
 
 # What our node refuses, and what of its answer shows that it knows what it refuses.
 REFUSED = [(re.compile(step), answer, reason) for step, answer, reason in [
-    ("mqadmin update(Broker|Namesrv)Config .*-k (maxMessageSize|brokerName|orderMessageEnable)", "CODE: 16", "the network changes no setting of a node"),
+    ("mqadmin update(Broker|Namesrv)Config .*-k (maxMessageSize|brokerName|orderMessageEnable)", "CODE: 16", "the network changes no setting of a node but its permission"),
     ("(update|remove)ColdDataFlowCtr|setCommitLogReadAheadMode -b .* 0", "CODE: 3", "no mapped files: cold reads are bounded by max_cold_reads"),
     ("checkRocksdb", "CODE: 3", "there is no RocksDB"),
     ("exportPopRecord", "CODE: 3", "there is no POP"),

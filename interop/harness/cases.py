@@ -293,7 +293,7 @@ MQADMIN = [  # chain, command, what it must print
     ("groups", "clusterList", r"{cluster}.*{name}.*{broker}"),
     ("groups", "brokerStatus -b {broker}", r"bootTimestamp|brokerVersion"),
     ("groups", "getBrokerConfig -b {broker}", r"brokerName\s+=\s+{name}"),
-    ("groups", "updateBrokerConfig -b {broker} -k maxMessageSize -v 4194304", r"success"),
+    ("groups", "updateBrokerConfig -b {broker} -k brokerPermission -v 6", r"success"),
     ("messages", "queryMsgByKey -t {topic} -k k-3", r"(?i)[0-9a-f]{{32}}"),
     ("messages", "queryMsgById -t {topic} -i {offset_id}", r"Keys:\s+\[?k-0"),
     ("messages", "queryMsgByUniqueKey -t {topic} -i {id}", r"Keys:\s+\[?k-0"),
@@ -336,7 +336,6 @@ NO_351 = {"apache4": "mqadmin 5.3.3 asks for the topic's settings with request 3
 UNSUPPORTED = {
     "topicStatus": NO_351,
     "consumerProgress": NO_351,
-    "updateBrokerConfig": {"rocketwire": "refused on purpose: the network changes no setting of a node"},
 }
 NO_TRANSFERED = {"apache5": "mqadmin 4.9.8 dies of a NullPointerException: 5.3.3 spells getTransferedTps otherwise"}
 NO_361 = {"apache4": "5.3.3 pulls with request 361, which 4.9 does not know"}
