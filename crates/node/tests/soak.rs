@@ -34,17 +34,19 @@ impl Held {
         }
     }
 
-    /// Waits until nothing has come or gone for a second: on a busy machine a member begins to pull late.
+    /// Waits until nothing more has come for a second: on a busy machine a member begins to pull late.
     async fn quiet() -> Held {
-        let (mut held, mut since) = (Held::now(), Instant::now());
+        let (mut most, mut since) = (Held::now(), Instant::now());
         while since.elapsed() < Duration::from_secs(1) {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let now = Held::now();
-            if (now.tasks, now.descriptors) != (held.tasks, held.descriptors) {
-                (held, since) = (now, Instant::now());
+            let Held { tasks, descriptors, resident } = Held::now();
+            if tasks > most.tasks || descriptors > most.descriptors {
+                since = Instant::now();
             }
+            let (tasks, descriptors) = (tasks.max(most.tasks), descriptors.max(most.descriptors));
+            most = Held { tasks, descriptors, resident };
         }
-        Held::now()
+        most
     }
 
     /// Waits until there are no more tasks and descriptors than before, and looks at the memory then.
