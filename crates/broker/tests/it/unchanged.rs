@@ -12,12 +12,16 @@ use rocketwire_store::Storage;
 
 use crate::support::*;
 
-/// All files with their bytes, but the lock.
+/// All files with their bytes, but the lock and the checkpoint.
 fn contents(node: &Node) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for folder in ["/", "/store", "/store/log", "/store/index", "/store/tables"] {
         let folder = Path::new(folder);
         for name in node.storage.list(folder).unwrap_or_default() {
+            // How far the log is flushed is noted by a thread of the store, when it gets to it.
+            if name == "checkpoint" {
+                continue;
+            }
             let Ok(file) = node.storage.open(&folder.join(&name)) else { continue };
             let mut bytes = vec![0; file.size().unwrap() as usize];
             file.read_at(&mut bytes, 0).unwrap();
@@ -246,8 +250,6 @@ async fn what_nobody_should_send_is_answered_and_changes_nothing() {
     node.clock.advance(Duration::from_secs(20));
     let is_saved = || contents(&node).iter().any(|(path, _)| path.starts_with("/store/tables/transactions"));
     eventually("all tables are saved", is_saved).await;
-    // The checkpoint is written by another thread.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let before = contents(&node);
     assert!(before.iter().any(|(path, _)| path.starts_with("/store/log/")), "there is something to change");
     let rows: Vec<Row> = [topics(), groups(), numbers(), messages(), crowds()].concat();
