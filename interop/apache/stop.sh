@@ -17,7 +17,10 @@ for name in broker namesrv; do
     kill -0 "$pid" 2>/dev/null && echo "$name $pid did not end in 40 s: killed" >&2
   fi
   kill -9 "$pid" 2>/dev/null
-  # Its files are locked until it has given back all of its memory.
-  for _ in $(seq 300); do grep -q . "/proc/$pid/cmdline" 2>/dev/null || break; sleep 0.1; done
+  # Its files are locked until the last of its threads has ended.
+  for _ in $(seq 300); do
+    case "$(awk '{print $3}' "/proc/$pid/task/"*/stat 2>/dev/null | sort -u | tr -d '\n')" in '' | Z) break ;; esac
+    sleep 0.1
+  done
 done
 : > "$1/pids"
