@@ -14,6 +14,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CORES = os.cpu_count()
 
 
+def jars(version):
+    """Where the jars of Apache's servers of that version are."""
+    return os.path.join(ROOT, "interop/target/apache", version, "lib")
+
+
 class Used:
     """CPU seconds: of a server, and of what else runs on the machine."""
 
@@ -115,14 +120,14 @@ class Loads:
     def classes(self, version):
         """The class path of the Java programs with the client that an Apache broker of that version carries."""
         if version not in self.compiled:
-            lib = os.path.join(ROOT, "interop/target/apache", version, "lib")
+            lib = jars(version)
             # The servers' jars carry set-ups for logging, and logback without one prints everything.
-            jars = [os.path.join(lib, jar) for jar in sorted(os.listdir(lib)) if not re.match("rocketmq-(broker|namesrv)-|logback-", jar)]
+            path = [os.path.join(lib, jar) for jar in sorted(os.listdir(lib)) if not re.match("rocketmq-(broker|namesrv)-|logback-", jar)]
             into = os.path.join(self.folder, "classes-" + version)
             sources = [os.path.join(HERE, name) for name in ("JavaSends.java", "JavaConsumes.java")]
             compiler = os.path.join(os.path.dirname(os.environ.get("JAVA", "")), "javac")
-            subprocess.run([compiler, "-d", into, "-cp", ":".join(jars), *sources], check=True)
-            self.compiled[version] = ":".join([into, *jars])
+            subprocess.run([compiler, "-d", into, "-cp", ":".join(path), *sources], check=True)
+            self.compiled[version] = ":".join([into, *path])
         return self.compiled[version]
 
     def disk(self, size, seconds):
