@@ -1,8 +1,8 @@
 """Every command of mqadmin, and the calls of Apache's dashboard, in one prepared state: our node's answers beside those of Apache's broker.
 
-`admin/script-VERSION.txt` is what is asked with the tools of a version, `admin/apache-VERSION.txt` what Apache's broker 5.3.3 answered to
-them, recorded by `interop/run --record`; the run against our node compares with it, line by line, whatever their order. Addresses, times, ids, rates and widths of columns are taken
-out of both. What else may differ is listed here, with its reason.
+`admin/script-VERSION.txt` is what is asked with the tools of a version, `admin/apache-VERSION.txt` what Apache's broker 5.3.3 answered
+to them, recorded by `interop/run --record`; the run against our node compares with it, line by line, whatever their order. Addresses,
+times, ids, rates and widths of columns are taken out of both. What else may differ is listed here, with its reason.
 """
 import os
 import re
@@ -130,7 +130,8 @@ DIFFERENT = [(re.compile(step), re.compile(line), reason) for step, line, reason
     ("statsAll", r"probe |.* F F \d+ \d+$", "our numbers begin with the first message, Apache's with the first full minute"),
     ("viewBrokerStatsData", r"(sum|tps) ", "our numbers begin with the first message, Apache's with the first full minute"),
     ("queryTopicConsumeByWho", r"- Topic", "5.3.3 takes a topic for a group"),
-    ("queryCq .*-g|queryConsumeQueue", r"ConsumeQueueData|eval ", "our eval says what the filter says; Apache asks it only where a queue has an extension"),
+    ("queryCq .*-g|queryConsumeQueue", r"ConsumeQueueData|eval ",
+     "our eval says what the filter says; Apache asks it only where a queue has an extension"),
     ("clusterRT", r"DefaultCluster broker-a ", "it goes on until it is stopped"),
     ("checkMsgSendRT", r"broker-a \d true \d+", "milliseconds"),
     ("clusterList -m", r"DefaultCluster broker-a", "our totals count what is sent to the broker's own topics, too"),
@@ -140,7 +141,8 @@ DIFFERENT = [(re.compile(step), re.compile(line), reason) for step, line, reason
      "ours says more; tools before 5.0 know one of them by its older name"),
     ("brokerStatus|fetchBrokerRuntimeStats", r"(SERVER )?(\w+QueueCapacity|msg[GP]etTotal\w+|msgPutTotal\w+|putMessage(Size|Times)Total|runtime|remainHowMany\w+|"
      r"earliestMessageTimeStamp|timer\w+Behind|commitLogDirCapacity)\b", "numbers of two different stores"),
-    ("getBrokerConfig", r"(flushDiskType|listenPort|haListenPort|mappedFileSizeCommitLog|transactionCheckInterval)\b", "another default, or set so for this run"),
+    ("getBrokerConfig", r"(flushDiskType|listenPort|haListenPort|mappedFileSizeCommitLog|transactionCheckInterval)\b",
+     "another default, or set so for this run"),
     ("getColdDataFlowCtrInfo", r'"(cg|global)ColdReadThreshold"', "no mapped files, no threshold"),
     ("getNamesrvConfig", r"(brokerExpiry|maxBrokers|maxInstances|maxTopics|listenPort)\b", "our own settings"),
     ("file configs.json", r'"(flushDiskType|useTLS)"', "ours flushes before it answers"),
@@ -156,7 +158,8 @@ DIFFERENT = [(re.compile(step), re.compile(line), reason) for step, line, reason
 
 # What our node refuses, and what of its answer shows that it knows what it refuses.
 REFUSED = [(re.compile(step), answer, reason) for step, answer, reason in [
-    ("mqadmin update(Broker|Namesrv)Config .*-k (maxMessageSize|brokerName|orderMessageEnable)", "CODE: 16", "the network changes no setting of a node but its permission"),
+    ("mqadmin update(Broker|Namesrv)Config .*-k (maxMessageSize|brokerName|orderMessageEnable)", "CODE: 16",
+     "the network changes no setting of a node but its permission"),
     ("(update|remove)ColdDataFlowCtr|setCommitLogReadAheadMode -b .* 0", "CODE: 3", "no mapped files: cold reads are bounded by max_cold_reads"),
     ("checkRocksdb", "CODE: 3", "there is no RocksDB"),
     ("exportPopRecord", "CODE: 3", "there is no POP"),
