@@ -12,8 +12,8 @@ use std::time::Duration;
 const SHORT: Duration = Duration::from_micros(40);
 /// A turn is never longer, but for the least number of frames.
 const LONG: Duration = Duration::from_micros(320);
-/// Fewer frames are not worth a write of their own, and say little about what one takes.
-const LEAST: usize = 8;
+/// One frame cannot be cut, and says little about what others take.
+const LEAST: usize = 2;
 const MOST: usize = 4096;
 
 #[derive(Debug)]
@@ -99,10 +99,12 @@ mod tests {
     fn turns_that_are_not_short_handle_half_of_what_is_under_way() {
         let us = Duration::from_micros;
         assert_eq!(settled(64, us(5)), 32);
-        assert_eq!(settled(16, us(5)), LEAST);
+        assert_eq!(settled(16, us(5)), 8);
+        assert_eq!(settled(4, us(50)), 2);
         assert!((45..=55).contains(&settled(100, us(2))), "{}", settled(100, us(2)));
         assert_eq!(settled(1000, us(4)), 80, "no turn takes longer than LONG");
-        assert_eq!(settled(64, us(100)), LEAST);
+        assert_eq!(settled(64, us(100)), 3);
+        assert_eq!(settled(64, us(500)), LEAST);
         assert_eq!(settled(64, us(1) / 2), 80, "a short turn is not cut");
         assert_eq!(settled(64, Duration::ZERO), MOST);
         assert_eq!(settled(LEAST - 1, us(100)), 64, "few frames tell nothing");
