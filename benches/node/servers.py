@@ -2,7 +2,7 @@
 
 They take turns: while one is measured the others are stopped (SIGSTOP). An idle broker of Apache's takes up to a tenth of a core
 and compiles its code for a while after a load; to start and end it for each sample would take half a minute and give it a cold
-JVM. A stop ends long before its name server forgets the broker, which takes two minutes.
+JVM. A name server that was stopped for more than two minutes has forgotten its broker when it goes on, and is waited for.
 """
 import os
 import signal
@@ -101,6 +101,9 @@ class Turns:
         self.none()
         server.tell(signal.SIGCONT)
         time.sleep(0.3)  # what its timers missed
+        host, port = server.address.rsplit(":", 1)
+        if probe.wait("route", host, int(port), 90) is None:
+            sys.exit(server.name + ": its broker does not come back to the name server")
 
     def end(self):
         for server in self.servers:

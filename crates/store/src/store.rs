@@ -133,8 +133,8 @@ impl<C: Completion> Store<C> {
     ///
     /// With async flushes that is done here and now, completions and events included, as long as it is a matter of
     /// microseconds: handing it to the writer's thread and back costs more. The writer is woken for the rest: with
-    /// sync flushes, where a segment ends, while the disk is checked or was slow within the last second (10 ms for a
-    /// write), and when somebody else writes just now. So it blocks at most for one write into the page cache.
+    /// sync flushes, where a segment ends, while the disk is checked or was slow lately (a write that took 10 ms or
+    /// more is followed by ten times as long), and when somebody else writes just now. So it blocks at most for one write into the page cache.
     pub fn write_held(&self) {
         self.handle.write_held();
     }

@@ -19,8 +19,9 @@ const DISK_CHECK: Duration = Duration::from_secs(1);
 const FULL_CHECK: Duration = Duration::from_millis(100);
 /// A write that takes this long waited for the disk; a thread that lost its core for a time slice did not.
 const SLOW_WRITE: Duration = Duration::from_millis(10);
-/// How long only the writer's own thread writes then.
-const SLOW_REST: Duration = Duration::from_secs(1);
+/// How many times as long only the writer's own thread writes then: who has other things to do waits for the disk for a
+/// tenth of the time at most.
+const SLOW_REST: u32 = 10;
 /// Closed segments that may wait for their index file; then the writer makes them itself.
 const MAX_UNSEALED: usize = 4;
 /// Zeros end where a page of the file does.
@@ -99,8 +100,9 @@ impl<C: Completion> Writer<C> {
         }
         self.store_group();
         let end = self.log.clock.monotonic();
-        if end.saturating_sub(now) >= SLOW_WRITE {
-            self.slow_until = end + SLOW_REST;
+        let took = end.saturating_sub(now);
+        if took >= SLOW_WRITE {
+            self.slow_until = end + took * SLOW_REST;
         }
         true
     }
