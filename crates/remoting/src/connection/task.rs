@@ -162,7 +162,7 @@ struct Task<'a, T> {
     held_back: bool,
     /// Everything was answered before the end.
     drained: bool,
-    /// Only answers count any more.
+    /// Only answers and one-way requests count any more.
     ended: bool,
     /// Bytes of an unfinished frame that the endpoint knows of.
     partial: usize,
@@ -263,7 +263,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         Ok(worked | woke)
     }
 
-    /// Answers that came before the end are answers, those as well that nobody has read yet when a write fails.
+    /// Answers and one-way requests that came before the end count, those as well that nobody has read yet when a write
+    /// fails: a consumer's last word is how far it came.
     fn take_last_answers(&mut self, cause: &CloseCause, cx: &mut Context<'_>) {
         self.ended = true;
         let is_whole = self.handle_rest(cx).is_ok();
@@ -340,7 +341,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let begun = self.frames_since.unwrap_or(self.last_active);
         let back = Return::of(&command, begun);
         let shutting_down = endpoint.shutting_down.load(Ordering::Relaxed);
-        if self.ended {
+        // Who wants an answer asks again elsewhere; of a one-way request nobody will.
+        if self.ended && (!back.oneway || planted("one-way requests before the end are lost")) {
             return;
         }
         // Not taken on: who understands it is told to go away, the others see the connection close.

@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_protocol::{Command, Encoding, frame};
-use rocketwire_remoting::{ClientOptions, RemotingClient, Router, RpcError};
+use rocketwire_protocol::{Command, Encoding, ResponseCode, frame};
+use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, RpcError, processor_fn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::peer::{ECHO, LONG, Peer, client, echo, echo_router, listen, response_to, serve, until, within};
@@ -134,6 +134,35 @@ async fn an_answer_that_came_before_the_end_is_an_answer() {
     for call in calls {
         assert_eq!(within(call).await.unwrap().unwrap().body, "just in time");
     }
+}
+
+#[tokio::test]
+async fn a_one_way_request_that_came_before_the_end_is_handled() {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let told = handled.clone();
+    let count = processor_fn(move |_| {
+        told.fetch_add(1, SeqCst);
+        Command::response(ResponseCode::SUCCESS).into()
+    });
+    let router = Router::new().route(ECHO, count, Lane::inline());
+    let client = RemotingClient::new(ClientOptions::default(), router);
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    let dead = Arc::new(AtomicBool::new(false));
+    let nowhere = "127.0.0.1:1".parse().unwrap();
+    let connection = client.adopt("pipe", HalfDead(ours, dead.clone()), nowhere, nowhere);
+    let mut out = Vec::new();
+    // More than one turn handles; and one whose answer nobody would read.
+    for _ in 0..200 {
+        frame::encode(&echo("how far I came").oneway(), Encoding::Json, &mut out).unwrap();
+    }
+    frame::encode(&echo("x"), Encoding::Json, &mut out).unwrap();
+    theirs.write_all(&out).await.unwrap();
+    dead.store(true, SeqCst);
+    // This write fails before anybody has read.
+    let lost = connection.invoke(echo("lost"), LONG);
+    assert!(matches!(within(lost).await, Err(RpcError::Closed { .. })));
+    until(|| !connection.is_open()).await;
+    assert_eq!(handled.load(SeqCst), 200);
 }
 
 #[tokio::test]
