@@ -37,6 +37,8 @@ const FEW: usize = 512;
 const READS: usize = 2;
 /// How long a peer that was answered may take to hang up.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long the last bytes of a peer are waited for that takes none any more. They are here already, mostly.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Answers that wait to be counted while their connection has always something to write.
 const UNCOUNTED: usize = 4096;
 /// When an idle connection gives its buffers back.
@@ -98,11 +100,9 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     if !planted("answers that came before the end are lost") {
-        poll_fn(|cx| {
-            task.take_last_answers(&cause, cx);
-            Poll::Ready(())
-        })
-        .await;
+        let last = poll_fn(|cx| task.take_last_answers(&cause, cx));
+        let _ = Box::pin(timeout(LAST_WORDS, last)).await;
+        task.end_turn();
     }
     shared.looker().stop(&mut task.looking);
     endpoint.partial.fetch_sub(task.partial, Ordering::Relaxed);
@@ -265,15 +265,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Answers and one-way requests that came before the end count, those as well that nobody has read yet when a write
     /// fails: a consumer's last word is how far it came.
-    fn take_last_answers(&mut self, cause: &CloseCause, cx: &mut Context<'_>) {
+    ///
+    /// Pending until the socket was read to its end: the runtime may not have heard yet of what came last.
+    fn take_last_answers(&mut self, cause: &CloseCause, cx: &mut Context<'_>) -> Poll<()> {
         self.ended = true;
-        let is_whole = self.handle_rest(cx).is_ok();
-        if is_whole && matches!(cause, CloseCause::Io(_)) {
-            while let Ok(Some(_)) = self.read(cx)
-                && self.handle_rest(cx).is_ok()
-            {}
+        let mut is_whole = self.handle_rest(cx).is_ok();
+        while is_whole && matches!(cause, CloseCause::Io(_)) {
+            match self.read(cx) {
+                Ok(Some(_)) => is_whole = self.handle_rest(cx).is_ok(),
+                Ok(None) => return Poll::Pending,
+                Err(_) => break,
+            }
         }
-        self.end_turn();
+        Poll::Ready(())
     }
 
     /// All frames that are there: no turn follows that could go on with them.

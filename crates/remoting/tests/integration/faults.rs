@@ -60,8 +60,19 @@ async fn an_answer_cut_at_any_byte_is_a_lost_connection_and_the_next_call_gets_a
     assert_eq!(client.counters().connections.load(SeqCst), length as u64);
 }
 
-/// A stream that can be read to its end, and whose writes fail once it is told so.
-struct HalfDead(tokio::io::DuplexStream, Arc<AtomicBool>);
+/// A stream that can be read to its end, and whose writes fail once it is told so. As a socket of which the runtime has
+/// not heard yet that something came, it has nothing to read at the first look after that.
+struct HalfDead {
+    stream: tokio::io::DuplexStream,
+    is_dead: Arc<AtomicBool>,
+    was_looked_at: bool,
+}
+
+impl HalfDead {
+    fn new(stream: tokio::io::DuplexStream, is_dead: Arc<AtomicBool>) -> HalfDead {
+        HalfDead { stream, is_dead, was_looked_at: false }
+    }
+}
 
 impl AsyncRead for HalfDead {
     fn poll_read(
@@ -69,24 +80,31 @@ impl AsyncRead for HalfDead {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.1.load(SeqCst) { Pin::new(&mut self.0).poll_read(cx, buf) } else { Poll::Pending }
+        if !self.is_dead.load(SeqCst) {
+            return Poll::Pending;
+        }
+        if !std::mem::replace(&mut self.was_looked_at, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for HalfDead {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.1.load(SeqCst) {
+        if self.is_dead.load(SeqCst) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -110,7 +128,7 @@ async fn an_answer_that_came_before_the_end_is_an_answer() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let dead = Arc::new(AtomicBool::new(false));
     let nowhere = "127.0.0.1:1".parse().unwrap();
-    let connection = client.adopt("pipe", HalfDead(ours, dead.clone()), nowhere, nowhere);
+    let connection = client.adopt("pipe", HalfDead::new(ours, dead.clone()), nowhere, nowhere);
     // More than one turn handles.
     const CALLS: usize = 200;
     let calls: Vec<_> = (0..CALLS).map(|_| tokio::spawn(connection.invoke(echo("x"), LONG))).collect();
@@ -149,7 +167,7 @@ async fn a_one_way_request_that_came_before_the_end_is_handled() {
     let (ours, mut theirs) = tokio::io::duplex(1 << 16);
     let dead = Arc::new(AtomicBool::new(false));
     let nowhere = "127.0.0.1:1".parse().unwrap();
-    let connection = client.adopt("pipe", HalfDead(ours, dead.clone()), nowhere, nowhere);
+    let connection = client.adopt("pipe", HalfDead::new(ours, dead.clone()), nowhere, nowhere);
     let mut out = Vec::new();
     // More than one turn handles; and one whose answer nobody would read.
     for _ in 0..200 {
