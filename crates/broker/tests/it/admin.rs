@@ -13,15 +13,7 @@ use rocketwire_protocol::{
 use crate::support::*;
 
 fn create(topic: &str, queues: i32, perm: i32) -> Command {
-    Command::of(&CreateTopicRequestHeader {
-        topic: topic.into(),
-        default_topic: "TBW102".into(),
-        read_queue_nums: queues,
-        write_queue_nums: queues,
-        perm,
-        topic_filter_type: "SINGLE_TAG".into(),
-        ..Default::default()
-    })
+    Command::of(&CreateTopicRequestHeader { perm, ..create_header(topic, queues) })
 }
 
 fn topic_config(topic: &str) -> Command {
@@ -130,15 +122,7 @@ async fn tools_see_who_is_connected_and_how_far_they_are() {
     client.ok(producers("PG")).await;
     assert_eq!(client.call(producers("other")).await.code, 1);
 
-    client
-        .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: 2,
-            ..Default::default()
-        }))
-        .await;
+    client.ok(commit("CG", "T", 0, 2)).await;
     let stats =
         Command::of(&GetConsumeStatsRequestHeader { consumer_group: "CG".into(), ..Default::default() });
     let stats: ConsumeStats = body::decode(&client.ok(stats).await.body).unwrap();
@@ -348,14 +332,7 @@ async fn offsets_for_a_group_that_follows_others() {
     }
     for (group, offset) in [("A", 7), ("B", 3), ("C", 5)] {
         client.heartbeat(&consumer("c", group, vec![subscription("T", "*", 1)])).await;
-        let commit = UpdateConsumerOffsetRequestHeader {
-            consumer_group: group.into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: offset,
-            ..Default::default()
-        };
-        client.ok(Command::of(&commit)).await;
+        client.ok(commit(group, "T", 0, offset)).await;
     }
     for (compare, without, expected) in
         [("A", "", 3), ("B", "", 3), ("A", "B, x", 5), ("B", "B", i64::MAX), ("none", "A,B", 5)]
@@ -431,15 +408,7 @@ async fn the_progress_of_all_groups_can_be_that_of_ordered_topics_only() {
             }))
             .await;
         client.send(topic, "x", "").await;
-        client
-            .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
-                consumer_group: "CG".into(),
-                topic: topic.into(),
-                queue_id: 0,
-                commit_offset: 0,
-                ..Default::default()
-            }))
-            .await;
+        client.ok(commit("CG", topic, 0, 0)).await;
     }
     for (order, topics) in [(false, &["O", "T"][..]), (true, &["O"])] {
         let request = Command::of(&GetConsumeStatsInBrokerHeader { order, ..Default::default() });

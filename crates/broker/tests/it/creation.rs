@@ -3,14 +3,14 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_broker::{Broker, BrokerOptions};
+use rocketwire_broker::BrokerOptions;
 use rocketwire_protocol::{
     Command,
     body::{self, CreateTopicListRequestBody, TopicConfig},
     header::*,
 };
-use rocketwire_remoting::{ClientOptions, Lane, RemotingClient, Router, RpcError, Server, ServerOptions};
-use rocketwire_store::{MemoryStorage, StoreOptions};
+use rocketwire_remoting::RpcError;
+use rocketwire_store::MemoryStorage;
 use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 use tokio::task::JoinHandle;
 
@@ -64,9 +64,7 @@ impl Gate {
 struct Slow {
     gate: Arc<Gate>,
     clock: Arc<ManualClock>,
-    broker: Broker,
-    server: Server,
-    client: RemotingClient,
+    node: OnDisk,
 }
 
 type Asked = JoinHandle<Result<Command, RpcError>>;
@@ -81,27 +79,18 @@ impl Slow {
             }
             Ok(())
         });
-        let mut store = StoreOptions::new("/store");
-        store.look = Duration::ZERO;
-        let broker = Broker::open(options, store, Arc::new(disk), clock.clone(), Arc::new(())).unwrap();
-        broker.start(&tokio::runtime::Handle::current());
-        let router = broker
-            .processors()
-            .into_iter()
-            .fold(Router::new(), |router, (code, processor)| router.route(code, processor, Lane::inline()));
-        let server = Server::bind("127.0.0.1:0", router, ServerOptions::default()).await.unwrap();
-        let client = RemotingClient::new(ClientOptions::default(), Router::new());
+        let node = OnDisk::with(options, disk, clock.clone(), |_| {}).await.unwrap();
         gate.close();
-        Slow { gate, clock, broker, server, client }
+        Slow { gate, clock, node }
     }
 
     fn ask(&self, command: Command) -> Asked {
-        let (client, addr) = (self.client.clone(), self.server.local_addr().to_string());
+        let (client, addr) = (self.node.client.clone(), self.node.addr());
         tokio::spawn(async move { client.invoke(&addr, command, PATIENCE).await })
     }
 
     fn number(&self, name: &str) -> usize {
-        let families = self.broker.metrics();
+        let families = self.node.broker.metrics();
         families.iter().find(|family| family.name == name).unwrap().samples[0].value as usize
     }
 
@@ -111,14 +100,12 @@ impl Slow {
     }
 
     fn has(&self, topic: &str) -> bool {
-        self.broker.topics().iter().any(|known| known.topic_name == *topic)
+        self.node.broker.topics().iter().any(|known| known.topic_name == *topic)
     }
 
     async fn stop(self) {
         self.gate.open();
-        self.broker.drain();
-        self.server.shutdown(Duration::from_secs(1)).await;
-        self.broker.shutdown().await.unwrap();
+        self.node.stop().await.unwrap();
     }
 }
 
@@ -127,15 +114,7 @@ async fn answer(asked: Asked) -> Command {
 }
 
 fn create(topic: &str) -> Command {
-    Command::of(&CreateTopicRequestHeader {
-        topic: topic.into(),
-        default_topic: "TBW102".into(),
-        read_queue_nums: 2,
-        write_queue_nums: 2,
-        perm: 6,
-        topic_filter_type: "SINGLE_TAG".into(),
-        ..Default::default()
-    })
+    Command::of(&create_header(topic, 2))
 }
 
 #[tokio::test]

@@ -22,16 +22,6 @@ fn delete(topic: &str) -> Command {
     Command::of(&DeleteTopicRequestHeader { topic: topic.into(), ..Default::default() })
 }
 
-fn commit(offset: i64) -> Command {
-    Command::of(&UpdateConsumerOffsetRequestHeader {
-        consumer_group: "CG".into(),
-        topic: "T".into(),
-        queue_id: 0,
-        commit_offset: offset,
-        ..Default::default()
-    })
-}
-
 async fn committed(node: &OnDisk) -> Option<i64> {
     let query = QueryConsumerOffsetRequestHeader {
         consumer_group: "CG".into(),
@@ -57,7 +47,7 @@ async fn with_a_topic(seed: u64, clock: &Arc<ManualClock>) -> (SimulatedDisk, On
     for body in ["one", "two", "three"] {
         assert_eq!(node.call(send("T", body, "")).await.code, 0);
     }
-    assert_eq!(node.call(commit(2)).await.code, 0);
+    assert_eq!(node.call(commit("CG", "T", 0, 2)).await.code, 0);
     node.stop().await.unwrap();
     disk.power_cycle();
     let node = open(&disk, clock, Flush::Sync).await.unwrap();

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use rocketwire_protocol::header::{DeleteTopicRequestHeader, UpdateConsumerOffsetRequestHeader};
+use rocketwire_protocol::header::DeleteTopicRequestHeader;
 use rocketwire_remoting::{ClientOptions, RemotingClient, Router};
 use rocketwire_store::{Clock, SystemClock};
 use rocketwire_testkit::SimulatedDisk;
@@ -134,14 +134,7 @@ async fn a_disk_that_fills_up_under_senders_harms_nothing_and_heals() {
     for queue_id in 0..4 {
         assert_eq!(call(pull("T", queue_id, 0, "*", None)).await.code, 0);
     }
-    let commit = UpdateConsumerOffsetRequestHeader {
-        consumer_group: "CG".into(),
-        topic: "T".into(),
-        queue_id: 0,
-        commit_offset: 1,
-        ..Default::default()
-    };
-    assert_eq!(call(rocketwire_protocol::Command::of(&commit)).await.code, 0);
+    assert_eq!(call(commit("CG", "T", 0, 1)).await.code, 0);
     let delete = DeleteTopicRequestHeader { topic: "Old".into(), ..Default::default() };
     assert_eq!(call(rocketwire_protocol::Command::of(&delete)).await.code, 0);
     assert_eq!(call(pull("Old", 0, 0, "*", None)).await.code, 17);

@@ -16,23 +16,9 @@ use crate::support::*;
 
 fn create(topic: &str, read: i32, write: i32, filter_type: &str) -> Command {
     Command::of(&CreateTopicRequestHeader {
-        topic: topic.into(),
-        default_topic: "TBW102".into(),
-        read_queue_nums: read,
         write_queue_nums: write,
-        perm: 6,
         topic_filter_type: filter_type.into(),
-        ..Default::default()
-    })
-}
-
-fn commit(group: &str, topic: &str, queue_id: i32, offset: i64) -> Command {
-    Command::of(&UpdateConsumerOffsetRequestHeader {
-        consumer_group: group.into(),
-        topic: topic.into(),
-        queue_id,
-        commit_offset: offset,
-        ..Default::default()
+        ..create_header(topic, read)
     })
 }
 

@@ -132,15 +132,7 @@ async fn what_a_group_has_not_pulled_has_an_age_of_its_own() {
     let mut pull = pull_header("T", 0, 0);
     (pull.sys_flag, pull.subscription, pull.max_msg_nums) = (4, Some("*".into()), 2);
     client.ok(Command::of(&pull)).await;
-    client
-        .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: 1,
-            ..Default::default()
-        }))
-        .await;
+    client.ok(commit("CG", "T", 0, 1)).await;
     assert_eq!(of(&node.broker, "rocketmq_consumer_lag_latency"), Some(20_000.0));
     assert_eq!(of(&node.broker, "rocketmq_consumer_queueing_latency"), Some(10_000.0));
     node.stop().await;
@@ -150,17 +142,7 @@ async fn what_a_group_has_not_pulled_has_an_age_of_its_own() {
 async fn creations_by_operators_are_timed_and_refused_ones_apart() {
     let node = Node::start().await;
     let client = node.client();
-    let create = |queues| {
-        Command::of(&CreateTopicRequestHeader {
-            topic: "T".into(),
-            default_topic: "TBW102".into(),
-            read_queue_nums: queues,
-            write_queue_nums: queues,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG".into(),
-            ..Default::default()
-        })
-    };
+    let create = |queues| Command::of(&create_header("T", queues));
     client.ok(create(1)).await;
     client.ok(create(2)).await;
     assert_eq!(client.call(create(1 << 20)).await.code, 29);

@@ -18,16 +18,6 @@ fn query(topic: &str, queue_id: i32, set_zero: Option<bool>) -> Command {
     })
 }
 
-fn commit(topic: &str, queue_id: i32, offset: i64) -> Command {
-    Command::of(&UpdateConsumerOffsetRequestHeader {
-        consumer_group: "CG".into(),
-        topic: topic.into(),
-        queue_id,
-        commit_offset: offset,
-        ..Default::default()
-    })
-}
-
 async fn offset(client: &Client, topic: &str) -> i64 {
     let response = client.ok(query(topic, 0, Some(false))).await;
     response.response_header::<QueryConsumerOffsetResponseHeader>().unwrap().offset
@@ -52,20 +42,20 @@ async fn commits_overwrite_and_negative_ones_are_ignored() {
     let node = Node::start().await;
     let client = node.client();
     client.send("T", "x", "").await;
-    assert_eq!(client.call(commit("T", 0, 5)).await.code, 26, "the group is unknown");
+    assert_eq!(client.call(commit("CG", "T", 0, 5)).await.code, 26, "the group is unknown");
     client.heartbeat(&consumer("c", "CG", vec![])).await;
-    assert_eq!(client.call(commit("unknown", 0, 5)).await.code, 17);
-    assert_eq!(client.call(commit("T", 4, 5)).await.code, 29);
-    assert_eq!(client.call(commit("T", -1, 5)).await.code, 29);
-    client.ok(commit("T", 0, 5)).await;
-    client.ok(commit("T", 0, 3)).await;
+    assert_eq!(client.call(commit("CG", "unknown", 0, 5)).await.code, 17);
+    assert_eq!(client.call(commit("CG", "T", 4, 5)).await.code, 29);
+    assert_eq!(client.call(commit("CG", "T", -1, 5)).await.code, 29);
+    client.ok(commit("CG", "T", 0, 5)).await;
+    client.ok(commit("CG", "T", 0, 3)).await;
     assert_eq!(offset(&client, "T").await, 3);
-    client.ok(commit("T", 0, -1)).await;
+    client.ok(commit("CG", "T", 0, -1)).await;
     assert_eq!(offset(&client, "T").await, 3);
-    client.ok(commit("T", 1, -1)).await;
+    client.ok(commit("CG", "T", 1, -1)).await;
     assert_eq!(client.call(query("T", 1, Some(false))).await.code, 22);
     // Beyond the end: stored, and the next pull is told where the end is.
-    client.ok(commit("T", 0, 99)).await;
+    client.ok(commit("CG", "T", 0, 99)).await;
     assert_eq!(client.pull("T", 0, 99, "*").await.code, 21);
     node.stop().await;
 }
@@ -129,21 +119,21 @@ async fn a_reset_reaches_whoever_pulls_next() {
     };
     assert_eq!(client.call(reset(-1, None, 0)).await.code, 26);
     client.heartbeat(&consumer("c", "CG", vec![])).await;
-    client.ok(commit("T", 0, 5)).await;
+    client.ok(commit("CG", "T", 0, 5)).await;
     assert_eq!(client.call(reset(0, Some(6), 0)).await.code, 1);
     let response = client.ok(reset(0, Some(2), 0)).await;
     let table: ResetOffsetBody = body::decode(&response.body).unwrap();
     assert_eq!(table.offset_table.into_values().collect::<Vec<_>>(), [2]);
     assert_eq!(offset(&client, "T").await, 2);
 
-    let response = client.ok(commit("T", 0, 5)).await;
+    let response = client.ok(commit("CG", "T", 0, 5)).await;
     assert_eq!(response.remark.as_deref(), Some("Offset has been previously reset"));
     assert_eq!(offset(&client, "T").await, 2);
     let moved = client.pull("T", 0, 5, "*").await;
     assert_eq!(moved.code, 21);
     assert_eq!(moved.response_header::<PullMessageResponseHeader>().unwrap().next_begin_offset, 2);
     assert_eq!(client.pull("T", 0, 2, "*").await.code, 0, "it is told once");
-    client.ok(commit("T", 0, 4)).await;
+    client.ok(commit("CG", "T", 0, 4)).await;
     assert_eq!(offset(&client, "T").await, 4);
 
     // All queues, to the end.

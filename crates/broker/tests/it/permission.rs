@@ -14,16 +14,7 @@ use rocketwire_testkit::ManualClock;
 use crate::support::*;
 
 fn create(topic: &str, perm: i32, is_ordered: bool) -> Command {
-    Command::of(&CreateTopicRequestHeader {
-        topic: topic.into(),
-        default_topic: "TBW102".into(),
-        read_queue_nums: 1,
-        write_queue_nums: 1,
-        perm,
-        order: Some(is_ordered),
-        topic_filter_type: "SINGLE_TAG".into(),
-        ..Default::default()
-    })
+    Command::of(&CreateTopicRequestHeader { perm, order: Some(is_ordered), ..create_header(topic, 1) })
 }
 
 fn update(text: &str) -> Command {

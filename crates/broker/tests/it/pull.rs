@@ -127,7 +127,7 @@ async fn a_full_table_answers_at_once() {
     node.stop().await;
 }
 
-fn commit(topic: &str, offset: i64, flags: i32) -> Command {
+fn committing(topic: &str, offset: i64, flags: i32) -> Command {
     let mut header = pull_header(topic, 0, 1);
     header.sys_flag = 4 | 1 | flags;
     header.commit_offset = offset;
@@ -154,18 +154,10 @@ async fn a_pull_commits_on_its_first_pass_only() {
     let node = Node::start().await;
     let (client, waiting) = (node.client(), node.client());
     client.send("T", "x", "").await;
-    let parked = tokio::spawn(async move { waiting.call(commit("T", 7, 2)).await });
+    let parked = tokio::spawn(async move { waiting.call(committing("T", 7, 2)).await });
     eventually("the pull is parked", || node.broker.parked_pulls() == 1).await;
     assert_eq!(committed(&client, "T").await, Some(7), "at once, not when it wakes");
-    client
-        .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: 9,
-            ..Default::default()
-        }))
-        .await;
+    client.ok(commit("CG", "T", 0, 9)).await;
     client.send("T", "y", "").await;
     assert_eq!(parked.await.unwrap().code, 0);
     assert_eq!(committed(&client, "T").await, Some(9), "waking does not commit again");

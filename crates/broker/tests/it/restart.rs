@@ -8,15 +8,7 @@ async fn topics_groups_offsets_and_messages_are_there_again() {
     let client = node.client();
     client.send("T", "x", "").await;
     client.heartbeat(&consumer("c", "CG", vec![])).await;
-    client
-        .ok(Command::of(&UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: 1,
-            ..Default::default()
-        }))
-        .await;
+    client.ok(commit("CG", "T", 0, 1)).await;
     let before = node.broker.topics();
 
     let node = node.restart().await;

@@ -123,10 +123,20 @@ impl OnDisk {
         clock: Arc<dyn Clock>,
         change: impl FnOnce(&mut StoreOptions),
     ) -> Result<OnDisk, BrokerError> {
-        let mut options = StoreOptions::new("/store");
-        options.look = Duration::ZERO;
-        change(&mut options);
-        let broker = Broker::open(BrokerOptions::default(), options, Arc::new(disk), clock, Arc::new(()))?;
+        OnDisk::with(BrokerOptions::default(), disk, clock, change).await
+    }
+
+    /// The same with options of the broker.
+    pub(crate) async fn with(
+        options: BrokerOptions,
+        disk: impl Storage,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut StoreOptions),
+    ) -> Result<OnDisk, BrokerError> {
+        let mut store = StoreOptions::new("/store");
+        store.look = Duration::ZERO;
+        change(&mut store);
+        let broker = Broker::open(options, store, Arc::new(disk), clock, Arc::new(()))?;
         broker.start(&tokio::runtime::Handle::current());
         let router = broker
             .processors()
@@ -254,6 +264,29 @@ pub(crate) fn pull(
     header.subscription = Some(expression.into());
     header.suspend_timeout_millis = suspend.map_or(0, |time| time.as_millis() as i64);
     Command::of(&header)
+}
+
+pub(crate) fn commit(group: &str, topic: &str, queue_id: i32, offset: i64) -> Command {
+    Command::of(&UpdateConsumerOffsetRequestHeader {
+        consumer_group: group.into(),
+        topic: topic.into(),
+        queue_id,
+        commit_offset: offset,
+        ..Default::default()
+    })
+}
+
+/// A topic that may be read and written, with so many queues for either.
+pub(crate) fn create_header(topic: &str, queues: i32) -> CreateTopicRequestHeader {
+    CreateTopicRequestHeader {
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".into(),
+        ..Default::default()
+    }
 }
 
 pub(crate) fn heartbeat(data: &HeartbeatData) -> Command {

@@ -53,24 +53,8 @@ fn topics() -> Vec<Row> {
             |what: &str, command: Command, codes| rows.push((format!("{what} {name:?}"), command, codes));
         row("send to", send(&name, "x", ""), INVALID);
         row("pull from", pull(&name, 0, 0, "*", None), INVALID);
-        let create = CreateTopicRequestHeader {
-            topic: name.as_str().into(),
-            default_topic: "TBW102".into(),
-            read_queue_nums: 1,
-            write_queue_nums: 1,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG".into(),
-            ..Default::default()
-        };
-        row("create", Command::of(&create), INVALID);
-        let commit = UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: name.as_str().into(),
-            queue_id: 0,
-            commit_offset: 1,
-            ..Default::default()
-        };
-        row("commit in", Command::of(&commit), &[17]);
+        row("create", Command::of(&create_header(&name, 1)), INVALID);
+        row("commit in", commit("CG", &name, 0, 1), &[17]);
     }
     rows
 }
@@ -91,14 +75,7 @@ fn groups() -> Vec<Row> {
         let create = Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP)
             .with_body(body::encode(&config));
         row("create group", create, INVALID);
-        let commit = UpdateConsumerOffsetRequestHeader {
-            consumer_group: name.as_str().into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: 1,
-            ..Default::default()
-        };
-        row("commit by", Command::of(&commit), &[26]);
+        row("commit by", commit(&name, "T", 0, 1), &[26]);
     }
     rows
 }
@@ -113,27 +90,15 @@ fn numbers() -> Vec<Row> {
     }
     for queue_id in [-1, 4, i32::MAX, i32::MIN] {
         row(format!("pull from queue {queue_id}"), pull("T", queue_id, 0, "*", None), INVALID);
-        let commit = UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: "T".into(),
-            queue_id,
-            commit_offset: 1,
-            ..Default::default()
-        };
-        row(format!("commit in queue {queue_id}"), Command::of(&commit), INVALID);
+        let commit = commit("CG", "T", queue_id, 1);
+        row(format!("commit in queue {queue_id}"), commit, INVALID);
     }
     for (offset, codes) in [(i64::MIN, &[21]), (-1, &[21]), (2, &[21]), (i64::MAX, &[21])] {
         row(format!("pull at {offset}"), pull("T", 0, offset, "*", None), codes);
     }
     for offset in [-1, i64::MIN] {
-        let commit = UpdateConsumerOffsetRequestHeader {
-            consumer_group: "CG".into(),
-            topic: "T".into(),
-            queue_id: 0,
-            commit_offset: offset,
-            ..Default::default()
-        };
-        row(format!("commit {offset}"), Command::of(&commit), &[0]);
+        let commit = commit("CG", "T", 0, offset);
+        row(format!("commit {offset}"), commit, &[0]);
     }
     for at in [i64::MAX, START_MS + 4 * 86_400_000] {
         row(format!("a moment at {at}"), send("T", "x", &format!("TIMER_DELIVER_MS\u{1}{at}\u{2}")), &[13]);
@@ -159,13 +124,9 @@ fn numbers() -> Vec<Row> {
     }
     for (read, write) in [(-1, 1), (1, -1), (1 << 20, 1), (1, i32::MAX)] {
         let create = CreateTopicRequestHeader {
-            topic: "Numbers".into(),
-            default_topic: "TBW102".into(),
             read_queue_nums: read,
             write_queue_nums: write,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG".into(),
-            ..Default::default()
+            ..create_header("Numbers", 1)
         };
         row(format!("create with {read} and {write} queues"), Command::of(&create), INVALID);
     }
