@@ -1,54 +1,21 @@
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use rocketwire::{
-    ConsumeFrom, ConsumeResult, FilterExpression, Message, MessageExt, RequestErrorKind, ResponseCode,
-};
+use rocketwire::{ConsumeFrom, FilterExpression, Message, RequestErrorKind, ResponseCode};
 use rocketwire_protocol::{
     Command, RequestCode,
     body::{self, CheckClientRequestBody, HeartbeatData},
-    header::{ConsumerSendMsgBackRequestHeader, PullMessageRequestHeader, PullMessageResponseHeader},
+    header::{PullMessageRequestHeader, PullMessageResponseHeader},
     message::property,
 };
 use tokio::sync::Semaphore;
 
-use crate::support::{Cluster, PATIENCE, Reaction, eventually};
-
-/// What a handler has seen.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<Arc<MessageExt>>>>);
-
-impl Seen {
-    fn add(&self, message: Arc<MessageExt>) {
-        self.0.lock().unwrap().push(message);
-    }
-
-    /// A handler that only takes note.
-    fn collect(&self) -> impl Fn(Arc<MessageExt>) -> std::future::Ready<()> + Send + Sync + 'static {
-        let seen = self.clone();
-        move |message| {
-            seen.add(message);
-            std::future::ready(())
-        }
-    }
-
-    fn bodies(&self) -> Vec<String> {
-        let seen = self.0.lock().unwrap();
-        let mut bodies: Vec<String> =
-            seen.iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect();
-        bodies.sort();
-        bodies
-    }
-
-    async fn wait(&self, count: usize) {
-        eventually("messages", || self.0.lock().unwrap().len() >= count).await;
-    }
-}
+use crate::support::{Cluster, PATIENCE, Reaction, Seen, eventually};
 
 fn put(cluster: &Cluster, topic: &'static str, bodies: &[&'static str]) {
     for (i, body) in bodies.iter().enumerate() {
@@ -124,108 +91,6 @@ async fn tags_are_compared_again_here() {
     assert_eq!(seen.bodies(), ["again", "yes"]);
     consumer.shutdown(PATIENCE).await;
     assert_eq!(cluster.committed("CG", "T", 0), Some(4));
-}
-
-#[tokio::test]
-async fn what_fails_comes_again_under_its_own_topic() {
-    // spec: client 98 102 104
-    let cluster = Cluster::with_topic("T", 2).await;
-    put(&cluster, "T", &["good", "fails", "panics"]);
-    let client = cluster.client();
-    let seen = Seen::default();
-    let handler = seen.clone();
-    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
-    let consume = move |message: Arc<MessageExt>| {
-        let handler = handler.clone();
-        async move {
-            handler.add(message.clone());
-            match (&message.body[..], message.reconsume_times) {
-                (b"fails", 0) => Err("not now"),
-                (b"panics", 0) => panic!("oh"),
-                _ => Ok(()),
-            }
-        }
-    };
-    let consumer = builder.start(consume).await.unwrap();
-    seen.wait(5).await;
-    assert_eq!(seen.bodies(), ["fails", "fails", "good", "panics", "panics"]);
-    for message in seen.0.lock().unwrap().iter() {
-        assert_eq!(&*message.topic, "T", "the handler never sees the retry topic");
-    }
-    let times: Vec<i32> = seen.0.lock().unwrap().iter().map(|message| message.reconsume_times).collect();
-    assert_eq!(times.iter().filter(|times| **times == 1).count(), 2);
-    let (_, back) = cluster.seen(RequestCode::CONSUMER_SEND_MSG_BACK).remove(0);
-    let back: ConsumerSendMsgBackRequestHeader = back.header().unwrap();
-    assert_eq!((back.delay_level, back.max_reconsume_times, &*back.group), (0, Some(16), "CG"));
-    consumer.shutdown(PATIENCE).await;
-    assert_eq!(cluster.committed("CG", "T", 0), Some(2));
-    assert_eq!(cluster.committed("CG", "%RETRY%CG", 0), Some(2));
-}
-
-#[tokio::test]
-async fn a_batch_may_be_done_in_part() {
-    // spec: client 97
-    let cluster = Cluster::with_topic("T", 1).await;
-    for body in ["0", "1", "2", "3"] {
-        cluster.put(&Message::new("T", body), 0);
-    }
-    let client = cluster.client();
-    let sizes = Arc::new(Mutex::new(Vec::new()));
-    let noted = sizes.clone();
-    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
-    let consume = move |batch: Vec<Arc<MessageExt>>| {
-        let noted = noted.clone();
-        async move {
-            noted.lock().unwrap().push(batch.len());
-            if batch[0].reconsume_times == 0 { ConsumeResult::Acked(3) } else { ConsumeResult::Success }
-        }
-    };
-    let consumer = builder.options(|options| options.consume_batch = 4).start_batch(consume).await.unwrap();
-    eventually("the rest again", || sizes.lock().unwrap().len() == 2).await;
-    assert_eq!(*sizes.lock().unwrap(), [4, 1]);
-    assert_eq!(cluster.seen(RequestCode::CONSUMER_SEND_MSG_BACK).len(), 1);
-    assert_eq!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG"), ["3"]);
-    consumer.shutdown(PATIENCE).await;
-}
-
-#[tokio::test]
-async fn a_level_and_the_dead_letter_queue() {
-    let cluster = Cluster::with_topic("T", 1).await;
-    cluster.put(&Message::new("T", "dead"), 0);
-    let client = cluster.client();
-    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
-    let consumer = builder.start(async |_| ConsumeResult::ReconsumeAtLevel(-1)).await.unwrap();
-    eventually("it is dead", || cluster.state.log.lock().unwrap().bodies("%DLQ%CG") == ["dead"]).await;
-    consumer.shutdown(PATIENCE).await;
-}
-
-#[tokio::test]
-async fn a_send_back_that_fails_becomes_a_message_to_the_retry_topic() {
-    // spec: client 101
-    let cluster = Cluster::with_topic("T", 1).await;
-    cluster.put(&Message::new("T", "x").with_tag("A"), 0);
-    let refusal = Command::error(ResponseCode::SYSTEM_ERROR, "look message by offset failed");
-    cluster.next("a", RequestCode::CONSUMER_SEND_MSG_BACK, Reaction::Answer(refusal));
-    let client = cluster.client();
-    let seen = Seen::default();
-    let handler = seen.clone();
-    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
-    let consume = move |message: Arc<MessageExt>| {
-        let handler = handler.clone();
-        async move {
-            handler.add(message.clone());
-            if message.reconsume_times == 0 { Err(()) } else { Ok(()) }
-        }
-    };
-    let consumer = builder.start(consume).await.unwrap();
-    seen.wait(2).await;
-    let again = seen.0.lock().unwrap()[1].clone();
-    assert_eq!((&*again.topic, again.reconsume_times, again.delay_level()), ("T", 1, 3));
-    assert_eq!(again.property(property::RETRY_TOPIC), Some("T"));
-    let (_, command) = cluster.seen(RequestCode::SEND_MESSAGE_V2).remove(0);
-    assert_eq!(command.fields.get("a").as_deref(), Some("CLIENT_INNER_PRODUCER"));
-    assert_eq!(command.fields.get("j").as_deref(), Some("1"));
-    consumer.shutdown(PATIENCE).await;
 }
 
 #[tokio::test]
@@ -615,32 +480,5 @@ async fn an_expression_that_the_broker_refuses_fails_the_start() {
     let (_, asked) = cluster.seen(RequestCode::CHECK_CLIENT_CONFIG).remove(1);
     let asked: CheckClientRequestBody = body::decode(&asked.body).unwrap();
     assert_eq!(&*asked.subscription_data.unwrap().sub_string, "a > 3");
-    consumer.shutdown(PATIENCE).await;
-}
-
-#[tokio::test]
-async fn what_nobody_takes_back_is_consumed_again_here() {
-    // spec: client 100
-    let cluster = Cluster::with_topic("T", 1).await;
-    cluster.put(&Message::new("T", "x"), 0);
-    let refusal = Command::error(ResponseCode::MESSAGE_ILLEGAL, "no");
-    cluster.next("a", RequestCode::CONSUMER_SEND_MSG_BACK, Reaction::Answer(refusal.clone()));
-    cluster.next("a", RequestCode::SEND_MESSAGE_V2, Reaction::Answer(refusal));
-    let client = cluster.client();
-    let seen = Seen::default();
-    let handler = seen.clone();
-    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
-    let consume = move |message: Arc<MessageExt>| {
-        handler.add(message.clone());
-        std::future::ready(if message.reconsume_times == 0 { Err(()) } else { Ok(()) })
-    };
-    let consumer = builder.start(consume).await.unwrap();
-    seen.wait(1).await;
-    assert_eq!(cluster.committed("CG", "T", 0), None, "it is not done");
-    seen.wait(2).await;
-    let times: Vec<i32> = seen.0.lock().unwrap().iter().map(|message| message.reconsume_times).collect();
-    assert_eq!(times, [0, 1]);
-    eventually("the commit", || cluster.committed("CG", "T", 0) == Some(1)).await;
-    assert_eq!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG"), [""; 0]);
     consumer.shutdown(PATIENCE).await;
 }

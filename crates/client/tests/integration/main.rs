@@ -11,5 +11,6 @@ mod producer;
 mod pull;
 mod query;
 mod request;
+mod retry;
 mod support;
 mod transaction;

@@ -2,6 +2,7 @@
 
 mod broker;
 mod log;
+mod seen;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -19,6 +20,7 @@ use rocketwire_remoting::{Answer, Connection, Lane, Request, Router, Server, Ser
 use tokio::{sync::Notify, time::Instant};
 
 pub use log::Log;
+pub use seen::Seen;
 
 /// Long enough for a busy machine; nothing waits that long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
