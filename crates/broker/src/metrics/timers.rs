@@ -19,17 +19,14 @@ impl Shared {
     /// Counts a timer message that waits now.
     pub(crate) fn count_timer_in(&self, topic: &str, delay_ms: i64) {
         let Some(topic) = self.topic(topic) else { return };
-        if let Some(timers) = topic.traffic().timers(true) {
-            timers.delays.record(&DELAY_BOUNDS_S, u64::try_from(delay_ms).unwrap_or(0) / 1_000);
-        }
+        let delay_s = u64::try_from(delay_ms).unwrap_or(0) / 1_000;
+        topic.traffic().timers_to_count().delays.record(&DELAY_BOUNDS_S, delay_s);
     }
 
     /// Counts one that was delivered.
     pub(crate) fn count_timer_out(&self, topic: &str) {
         let Some(topic) = self.topic(topic) else { return };
-        if let Some(timers) = topic.traffic().timers(true) {
-            Statistics::add(&timers.out, 1);
-        }
+        Statistics::add(&topic.traffic().timers_to_count().out, 1);
     }
 }
 
@@ -50,7 +47,7 @@ pub(super) fn timers(shared: &Shared) -> [Family; 5] {
         "Seconds from the birth of a timer message to its moment",
     );
     for topic in shared.topics().iter() {
-        let Some(timers) = topic.traffic().timers(false) else { continue };
+        let Some(timers) = topic.traffic().timers() else { continue };
         let labels = vec![("topic", topic.name().clone())];
         let bounds = DELAY_BOUNDS_S.iter().map(|bound| bound.number());
         delays.push_histogram(&labels, bounds, &timers.delays.counts(), timers.delays.sum().number());

@@ -46,17 +46,24 @@ impl Traffic {
         }
     }
 
-    /// What became of half messages; made if `or_make`.
-    pub(super) fn verdicts(&self, or_make: bool) -> Option<&Verdicts> {
-        let verdicts =
-            if or_make { Some(self.verdicts.get_or_init(Box::default)) } else { self.verdicts.get() };
-        verdicts.map(|verdicts| &**verdicts)
+    /// What became of half messages, if there were any.
+    pub(super) fn verdicts(&self) -> Option<&Verdicts> {
+        self.verdicts.get().map(|verdicts| &**verdicts)
     }
 
-    /// What went through the timer; made if `or_make`.
-    pub(super) fn timers(&self, or_make: bool) -> Option<&Scheduled> {
-        let timers = if or_make { Some(self.timers.get_or_init(Box::default)) } else { self.timers.get() };
-        timers.map(|timers| &**timers)
+    /// The same, to count the first one too.
+    pub(super) fn verdicts_to_count(&self) -> &Verdicts {
+        self.verdicts.get_or_init(Box::default)
+    }
+
+    /// What went through the timer, if anything did.
+    pub(super) fn timers(&self) -> Option<&Scheduled> {
+        self.timers.get().map(|timers| &**timers)
+    }
+
+    /// The same, to count the first one too.
+    pub(super) fn timers_to_count(&self) -> &Scheduled {
+        self.timers.get_or_init(Box::default)
     }
 }
 

@@ -32,7 +32,7 @@ impl Shared {
     /// Counts a verdict that is stored.
     pub(crate) fn count_verdict(&self, topic: &str, verdict: Verdict) {
         let Some(topic) = self.topic(topic) else { return };
-        let Some(verdicts) = topic.traffic().verdicts(true) else { return };
+        let verdicts = topic.traffic().verdicts_to_count();
         match verdict {
             Verdict::Commit { born_ms } => {
                 let age = u64::try_from(self.now_ms().saturating_sub(born_ms)).unwrap_or(0);
@@ -67,7 +67,7 @@ pub(super) fn transactions(shared: &Shared) -> [Family; 4] {
     }
     for topic in shared.topics().iter() {
         let labels = vec![("topic", topic.name().clone())];
-        let Some(verdicts) = topic.traffic().verdicts(false) else { continue };
+        let Some(verdicts) = topic.traffic().verdicts() else { continue };
         let (committed, rolled_back) = (verdicts.commits.total(), verdicts.rollbacks.load(Ordering::Relaxed));
         // A topic whose half messages all have their verdicts stays in sight.
         waiting.entry(topic.name().clone()).or_default();
