@@ -31,6 +31,8 @@ pub struct Node {
     addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
     broker: Broker,
+    /// Where it was started; whoever drops it may be elsewhere.
+    runtime: Handle,
     /// Until the node stops.
     running: Option<Running>,
 }
@@ -81,7 +83,7 @@ impl Node {
                 let site = Site { broker: broker.clone(), server, cluster, broker_name };
                 running.http = metrics.map(|listener| Http::start(listener, site));
                 tracing::info!(%addr, "the node is ready");
-                Ok(Node { addr, metrics_addr, broker, running: Some(running) })
+                Ok(Node { addr, metrics_addr, broker, runtime: Handle::current(), running: Some(running) })
             }
             Err(error) => {
                 // Gives the folder back before the caller tries again.
@@ -184,14 +186,12 @@ impl Drop for Node {
             connection.close("the node was dropped");
         }
         // The store is closed by whoever lets go of it last; the periodic work would never do so.
-        if let Ok(runtime) = Handle::try_current() {
-            let broker = self.broker.clone();
-            runtime.spawn(async move {
-                if let Err(error) = broker.shutdown().await {
-                    tracing::warn!("the dropped node did not close in order: {error}");
-                }
-            });
-        }
+        let broker = self.broker.clone();
+        self.runtime.spawn(async move {
+            if let Err(error) = broker.shutdown().await {
+                tracing::warn!("the dropped node did not close in order: {error}");
+            }
+        });
     }
 }
 

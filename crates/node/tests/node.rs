@@ -157,6 +157,21 @@ async fn a_folder_has_one_node_at_a_time() {
     third.shutdown(GRACE).await.unwrap();
 }
 
+/// As in a test that keeps a runtime and the node side by side.
+#[test]
+fn a_node_that_is_dropped_outside_its_runtime_gives_its_folder_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    drop(runtime.block_on(Node::builder().data_dir(folder.path()).start()).unwrap());
+    let again = runtime.block_on(start_when_free(folder.path()));
+    // It need not live as long as the node either.
+    drop(runtime);
+    drop(again);
+    let other = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let third = other.block_on(start_when_free(folder.path()));
+    other.block_on(third.shutdown(GRACE)).unwrap();
+}
+
 async fn start_when_free(folder: &Path) -> Node {
     tokio::time::timeout(PATIENCE, async {
         loop {
