@@ -30,7 +30,7 @@ use crate::{
 pub struct Node {
     addr: SocketAddr,
     metrics_addr: Option<SocketAddr>,
-    broker: Broker,
+    broker: Arc<Broker>,
     /// Where it was started; whoever drops it may be elsewhere.
     runtime: Handle,
     /// Until the node stops.
@@ -68,9 +68,9 @@ impl Node {
         };
         let metrics_addr = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         let (cluster, broker_name) = (options.broker.cluster.clone(), options.broker.broker_name.clone());
-        let broker = open(&options, &name_server, changes.clone()).await?;
+        let broker = Arc::new(open(&options, &name_server, changes.clone()).await?);
         if options.create_topic_on_lookup {
-            name_server.make_topics(Arc::new(own::Maker(broker.clone())));
+            name_server.make_topics(Arc::new(own::Maker(Arc::downgrade(&broker))));
         }
         let addr_and_running = listen(options, &name_server, &broker).await;
         match addr_and_running {
@@ -80,7 +80,7 @@ impl Node {
                     running.registrar = Some(Registrar::start(&register, &broker, addr, &changes));
                 }
                 let server = Mutex::new(Some(Arc::downgrade(&running.server)));
-                let site = Site { broker: broker.clone(), server, cluster, broker_name };
+                let site = Site { broker: Broker::clone(&broker), server, cluster, broker_name };
                 running.http = metrics.map(|listener| Http::start(listener, site));
                 tracing::info!(%addr, "the node is ready");
                 Ok(Node { addr, metrics_addr, broker, runtime: Handle::current(), running: Some(running) })
@@ -125,7 +125,7 @@ impl Node {
             write_queue_nums: i32::from(queues),
             ..TopicConfig::default()
         };
-        let broker = self.broker.clone();
+        let broker = Arc::clone(&self.broker);
         let created = tokio::task::spawn_blocking(move || broker.create_topic(config)).await;
         Ok(created.map_err(|_| NodeError::Panicked("creating a topic"))??)
     }
@@ -143,7 +143,7 @@ impl Node {
         let Some(running) = self.running.take() else {
             return Ok(());
         };
-        let stopping = tokio::spawn(running.stop(self.broker.clone(), grace));
+        let stopping = tokio::spawn(running.stop(Broker::clone(&self.broker), grace));
         stopping.await.map_err(|_| NodeError::Panicked("stopping"))?
     }
 }
@@ -186,7 +186,7 @@ impl Drop for Node {
             connection.close("the node was dropped");
         }
         // The store is closed by whoever lets go of it last; the periodic work would never do so.
-        let broker = self.broker.clone();
+        let broker = Arc::clone(&self.broker);
         self.runtime.spawn(async move {
             if let Err(error) = broker.shutdown().await {
                 tracing::warn!("the dropped node did not close in order: {error}");

@@ -1,6 +1,6 @@
 //! What the two roles tell each other in one process: topics go to the name server, closed connections to both.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rocketwire_broker::{Broker, TopicListener};
 use rocketwire_nameserver::{KvDone, KvKeeper, KvTable, NameServer, TopicMaker};
@@ -39,12 +39,14 @@ impl Topics {
     }
 }
 
-/// Topics that clients ask for, made by the broker from the template of automatic creation.
-pub(crate) struct Maker(pub(crate) Broker);
+/// Topics that clients ask for, made by the broker from the template of automatic creation. The broker knows the name
+/// server, which knows this: it must not keep the broker alive.
+pub(crate) struct Maker(pub(crate) Weak<Broker>);
 
 impl TopicMaker for Maker {
     fn make(&self, topic: &str, done: Box<dyn FnOnce() + Send>) {
-        let (broker, topic) = (self.0.clone(), topic.to_owned());
+        let Some(broker) = self.0.upgrade() else { return done() };
+        let topic = topic.to_owned();
         let make = move || {
             if let Err(error) = broker.create_from_template(&topic) {
                 tracing::debug!(%error, topic, "a topic that was asked for was not created");

@@ -160,16 +160,20 @@ async fn a_folder_has_one_node_at_a_time() {
 /// As in a test that keeps a runtime and the node side by side.
 #[test]
 fn a_node_that_is_dropped_outside_its_runtime_gives_its_folder_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    drop(runtime.block_on(Node::builder().data_dir(folder.path()).start()).unwrap());
-    let again = runtime.block_on(start_when_free(folder.path()));
-    // It need not live as long as the node either.
-    drop(runtime);
-    drop(again);
-    let other = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let third = other.block_on(start_when_free(folder.path()));
-    other.block_on(third.shutdown(GRACE)).unwrap();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    for makes_topics in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || Node::builder().data_dir(folder.path()).create_topic_on_lookup(makes_topics).start();
+        let first = runtime();
+        drop(first.block_on(start()).unwrap());
+        first.block_on(async { start_when_free(folder.path()).await.shutdown(GRACE).await }).unwrap();
+        // The runtime may be gone before the node is.
+        let node = first.block_on(start()).unwrap();
+        drop(first);
+        drop(node);
+        let second = runtime();
+        second.block_on(async { start_when_free(folder.path()).await.shutdown(GRACE).await }).unwrap();
+    }
 }
 
 async fn start_when_free(folder: &Path) -> Node {
