@@ -12,7 +12,7 @@ use rocketwire_nameserver::{LocalBroker, NameServer};
 use rocketwire_protocol::body::TopicConfig;
 use rocketwire_remoting::Server;
 use rocketwire_store::{MemoryStorage, RealStorage, RecoveryReport, Storage, SystemClock};
-use tokio::runtime::Handle;
+use tokio::{net::TcpListener, runtime::Handle};
 
 use crate::{
     NodeBuilder, NodeError, NodeOptions, Place,
@@ -22,6 +22,9 @@ use crate::{
     runtimes::Runtimes,
     vip::Vip,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// A running name server and broker.
 ///
@@ -52,6 +55,14 @@ impl Node {
     }
 
     pub(crate) async fn start(options: NodeOptions) -> Result<Node, NodeError> {
+        let storage: Arc<dyn Storage> = match options.place {
+            Place::Memory => Arc::new(MemoryStorage::new()),
+            Place::Folder(_) => Arc::new(RealStorage),
+        };
+        Node::start_on(options, storage).await
+    }
+
+    async fn start_on(options: NodeOptions, storage: Arc<dyn Storage>) -> Result<Node, NodeError> {
         if options.vip_port && options.port < 3 {
             return Err(NodeError::Options(
                 "the VIP port is the node's port - 2: choose a fixed port above 2",
@@ -61,14 +72,14 @@ impl Node {
         name_server.register_local(&local_broker(&options));
         let changes: Changes = options.register.iter().map(|_| Arc::default()).collect();
         let register = RegisterOptions::of(&options);
-        // A port that is taken is known before a store is opened.
-        let metrics = match &options.metrics {
-            Some(addr) => Some(http::bind(addr).await?),
+        // A port that is taken is known before a store is opened, and a recovery may take its time: nobody is to
+        // believe that the node is dead meanwhile.
+        let http = match &options.metrics {
+            Some(addr) => Some(watched(http::bind(addr).await?, &options)),
             None => None,
         };
-        let metrics_addr = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
-        let (cluster, broker_name) = (options.broker.cluster.clone(), options.broker.broker_name.clone());
-        let broker = Arc::new(open(&options, &name_server, changes.clone()).await?);
+        let (metrics_addr, http) = http.unzip();
+        let broker = Arc::new(open(&options, storage, &name_server, changes.clone()).await?);
         if options.create_topic_on_lookup {
             name_server.make_topics(Arc::new(own::Maker(Arc::downgrade(&broker))));
         }
@@ -79,10 +90,12 @@ impl Node {
                 if !changes.is_empty() {
                     running.registrar = Some(Registrar::start(&register, &broker, addr, &changes));
                 }
-                let server = Mutex::new(Some(Arc::downgrade(&running.server)));
-                let site = Site { broker: Broker::clone(&broker), server, cluster, broker_name };
-                running.http = metrics.map(|listener| Http::start(listener, site));
+                if let Some(http) = &http {
+                    http.running(&broker, &running.server);
+                }
+                running.http = http;
                 tracing::info!(%addr, "the node is ready");
+                let metrics_addr = metrics_addr.flatten();
                 Ok(Node { addr, metrics_addr, broker, runtime: Handle::current(), running: Some(running) })
             }
             Err(error) => {
@@ -211,9 +224,17 @@ fn local_broker(options: &NodeOptions) -> LocalBroker {
     }
 }
 
+/// Serves what is to be seen of a node.
+fn watched(listener: TcpListener, options: &NodeOptions) -> (Option<SocketAddr>, Http) {
+    let addr = listener.local_addr().ok();
+    let site = Site::new(options.broker.cluster.clone(), options.broker.broker_name.clone());
+    (addr, Http::start(listener, site))
+}
+
 /// Opens store and broker, on a thread that may wait for the disk.
 async fn open(
     options: &NodeOptions,
+    storage: Arc<dyn Storage>,
     name_server: &NameServer,
     changes: Changes,
 ) -> Result<Broker, NodeError> {
@@ -221,10 +242,6 @@ async fn open(
     broker.advertised = match &options.advertise {
         Some(address) => Some(resolve(address).await?),
         None => None,
-    };
-    let storage: Arc<dyn Storage> = match options.place {
-        Place::Memory => Arc::new(MemoryStorage::new()),
-        Place::Folder(_) => Arc::new(RealStorage),
     };
     let topics = Arc::new(Topics {
         name_server: name_server.clone(),

@@ -10,11 +10,18 @@ use super::{latency, text};
 
 /// What is told of a node.
 pub(crate) struct Site {
-    pub(crate) broker: Broker,
-    /// Gone when the node begins to stop, which needs the server for itself: it is only ever used under the lock.
-    pub(crate) server: Mutex<Option<Weak<Server>>>,
-    pub(crate) cluster: ByteString,
-    pub(crate) broker_name: ByteString,
+    cluster: ByteString,
+    broker_name: ByteString,
+    stage: Mutex<Stage>,
+}
+
+/// How far a node is.
+enum Stage {
+    /// Its store is being opened, which may take a recovery.
+    Starting,
+    /// The server is gone when the node begins to stop, which needs it for itself: it is only ever used under the lock.
+    Running(Broker, Weak<Server>),
+    Stopping(Broker),
 }
 
 /// An answer.
@@ -35,6 +42,10 @@ impl Answer {
 }
 
 impl Site {
+    pub(crate) fn new(cluster: ByteString, broker_name: ByteString) -> Site {
+        Site { cluster, broker_name, stage: Mutex::new(Stage::Starting) }
+    }
+
     /// The answer for a path. May block on the disk.
     pub(super) fn answer(&self, path: &str) -> Answer {
         match path {
@@ -45,38 +56,56 @@ impl Site {
         }
     }
 
-    /// The node begins to stop.
-    pub(super) fn stopping(&self) {
-        *self.server() = None;
+    /// The node serves clients.
+    pub(super) fn running(&self, broker: &Broker, server: &Arc<Server>) {
+        *self.stage() = Stage::Running(broker.clone(), Arc::downgrade(server));
     }
 
-    fn server(&self) -> MutexGuard<'_, Option<Weak<Server>>> {
-        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The node begins to stop.
+    pub(super) fn stopping(&self) {
+        if let Some(broker) = self.broker() {
+            *self.stage() = Stage::Stopping(broker);
+        }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn broker(&self) -> Option<Broker> {
+        match &*self.stage() {
+            Stage::Starting => None,
+            Stage::Running(broker, _) | Stage::Stopping(broker) => Some(broker.clone()),
+        }
     }
 
     fn network(&self) -> Vec<Family> {
-        let server = self.server();
-        server.as_ref().and_then(Weak::upgrade).map(|server| network(&server)).unwrap_or_default()
+        match &*self.stage() {
+            Stage::Running(_, server) => server.upgrade().map(|server| network(&server)).unwrap_or_default(),
+            Stage::Starting | Stage::Stopping(_) => Vec::new(),
+        }
     }
 
     /// Why only a restart can help.
     fn illness(&self) -> Option<String> {
-        let reason = self.broker.poisoned()?;
+        let reason = self.broker()?.poisoned()?;
         Some(format!("the store takes no more messages until a restart: {reason}"))
     }
 
     /// Why messages had better go elsewhere for now.
     fn unready(&self) -> Option<String> {
-        if self.server().is_none() {
-            return Some("the node is stopping".to_owned());
-        }
-        let disk = self.broker.disk();
+        let broker = match &*self.stage() {
+            Stage::Starting => return Some("the node is starting: its store is being opened".to_owned()),
+            Stage::Stopping(_) => return Some("the node is stopping".to_owned()),
+            Stage::Running(broker, _) => broker.clone(),
+        };
+        let disk = broker.disk();
         let (free, limit) = (disk.available, disk.limit);
         disk.is_full.then(|| format!("the disk is full: {free} bytes are free, {limit} have to be"))
     }
 
     fn metrics(&self) -> String {
-        let mut families = self.broker.metrics();
+        let mut families = self.broker().map(|broker| broker.metrics()).unwrap_or_default();
         families.extend(self.network());
         let version = Family {
             samples: vec![rocketwire_broker::Sample {

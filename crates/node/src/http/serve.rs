@@ -2,7 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use rocketwire_remoting::BindError;
+use rocketwire_broker::Broker;
+use rocketwire_remoting::{BindError, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -36,11 +37,16 @@ pub(crate) async fn bind(addr: &str) -> Result<TcpListener, BindError> {
 }
 
 impl Http {
-    /// Serves `site` to who comes by the listener.
+    /// Serves `site` to who comes by the listener; the node is starting.
     pub(crate) fn start(listener: TcpListener, site: Site) -> Http {
         let site = Arc::new(site);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&site)));
         Http { site, accepting }
+    }
+
+    /// From now on the node is ready.
+    pub(crate) fn running(&self, broker: &Broker, server: &Arc<Server>) {
+        self.site.running(broker, server);
     }
 
     /// From now on the node is not ready; it still answers.
