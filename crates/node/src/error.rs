@@ -43,6 +43,11 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether the settings are at fault, so that starting again with the same ones cannot help.
+    pub fn is_settings(&self) -> bool {
+        matches!(self, NodeError::Options(_) | NodeError::Broker(BrokerError::Options(_)))
+    }
+
     /// Whether what is stored is damaged, so that starting again cannot help.
     pub fn is_damage(&self) -> bool {
         matches!(self, NodeError::Broker(BrokerError::Store(OpenError::Damaged { .. })))

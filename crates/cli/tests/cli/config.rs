@@ -71,7 +71,10 @@ fn what_is_wrong_in_a_configuration_is_named_with_code_2() {
     serve("c.toml", "port = [").failed(2, &["c.toml", "TOML", "line 1"]);
     serve("d.conf", "brokerRole=SLAVE").failed(2, &["d.conf", "brokerRole", "SLAVE"]);
     serve("e.yaml", "").failed(2, &["e.yaml", ".toml"]);
-    serve("f.toml", "log_level = \"a=b=c\"").failed(2, &["a=b=c", "log level"]);
+    serve("f.toml", "log_level = \"a=b=c\"").failed(2, &["f.toml", "log_level", "a=b=c"]);
+    serve("g.toml", "log_level = \"wran\"").failed(2, &["g.toml", "wran", "warn"]);
+    // What is seen only when topics are made.
+    run(&["serve", "--memory", "--port", "0", "--max-topics", "1"], b"").failed(2, &["max_topics"]);
     run(&["serve", "-c", "/does/not/exist.toml"], b"").failed(2, &["/does/not/exist.toml"]);
     let mut bad = command(&["serve"]);
     bad.env("ROCKETWIRE_FLUSH", "never");

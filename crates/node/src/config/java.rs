@@ -57,7 +57,7 @@ pub(super) fn meaning(name: &str, value: &str) -> Result<Meaning, String> {
 }
 
 /// Java's name, ours; the values are written alike.
-const SAME: &[(&str, &str)] = &[
+pub(super) const SAME: &[(&str, &str)] = &[
     ("brokerName", "broker_name"),
     ("brokerClusterName", "cluster"),
     ("brokerIP1", "advertise"),
@@ -87,7 +87,7 @@ const SAME: &[(&str, &str)] = &[
 ];
 
 /// Java's name, ours, the unit of Java's number.
-const UNITS: &[(&str, &str, &str)] = &[
+pub(super) const UNITS: &[(&str, &str, &str)] = &[
     ("fileReservedTime", "retention", "h"),
     ("flushIntervalCommitLog", "flush_interval", "ms"),
     ("syncFlushTimeout", "flush_timeout", "ms"),

@@ -111,11 +111,13 @@ impl Config {
                 let gap = if out.is_empty() { "" } else { "\n" };
                 out.push_str(&format!("{gap}# {}\n", setting.section.title()));
             }
+            let source = self.sources.get(setting.flag).unwrap_or(&Source::Default);
             // In memory they have no meaning, and a file that says both is refused.
             let is_idle = self.options.memory && matches!(setting.flag, "data" | "flush");
-            let mark = if is_idle { "# " } else { "" };
+            // What the limit of open files leaves may be something else where the file is used.
+            let is_of_here = setting.flag == "max-connections" && *source == Source::Default;
+            let mark = if is_idle || is_of_here { "# " } else { "" };
             let line = format!("{mark}{}", setting.line(&self.options));
-            let source = self.sources.get(setting.flag).unwrap_or(&Source::Default);
             out.push_str(&format!("{line:<44} # {source}\n"));
         }
         out

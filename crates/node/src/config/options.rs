@@ -56,6 +56,9 @@ impl Default for ServeOptions {
 /// Room for a frame's fixed part, header and properties beside the longest body.
 const FRAME_BESIDE_BODY: usize = 256 << 10;
 
+/// Queues of the largest of the topics that exist from the start.
+const MOST_QUEUES: i32 = 1024;
+
 /// Puts together what several settings say, and refuses what contradicts itself.
 pub(super) fn finish(config: &mut Config) -> Result<(), ConfigError> {
     check_place(config)?;
@@ -102,6 +105,15 @@ pub(super) fn finish(config: &mut Config) -> Result<(), ConfigError> {
     }
     if node.broker.default_topic_queue_nums < 1 {
         return wrong("`default_topic_queue_nums` has to be 1 at least");
+    }
+    if node.broker.max_topic_queues < MOST_QUEUES {
+        return wrong("`max_topic_queues` has to be 1024 at least, as many as the topic BenchmarkTest has");
+    }
+    if node.broker.default_topic_queue_nums > node.broker.max_topic_queues {
+        return wrong("`default_topic_queue_nums` is beyond `max_topic_queues`");
+    }
+    if node.vip_port && node.port < 3 {
+        return wrong("`vip_port` is the port - 2: `port` has to be a fixed one above 2");
     }
     Ok(())
 }

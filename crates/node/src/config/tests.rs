@@ -62,7 +62,10 @@ fn every_setting_can_be_said_in_all_three_ways_and_is_printed_as_it_is_read() {
     for setting in SETTINGS.iter().filter(|setting| setting.flag != "name-server") {
         let value = match setting.flag {
             "host" | "advertise" => "127.0.0.1:1".to_owned(),
-            "log-level" | "data" | "broker-name" | "cluster" | "region" => "other".to_owned(),
+            "data" | "broker-name" | "cluster" | "region" => "other".to_owned(),
+            "log-level" => "rocketwire_store=debug,warn".to_owned(),
+            "broker-permission" => "4".to_owned(),
+            "max-topic-queues" => "2048".to_owned(),
             "metrics" => "127.0.0.1:9877".to_owned(),
             "register" => "ns1:9876,ns2:9876".to_owned(),
             "delay-levels" => "1s 90s 2h".to_owned(),
@@ -120,6 +123,18 @@ fn the_reference_has_each_setting_with_its_default() {
 }
 
 #[test]
+fn the_reference_has_each_name_of_javas() {
+    use super::java::{SAME, UNITS};
+    let reference = include_str!("../../../../docs/operations.md");
+    let same = SAME.iter().map(|(java, ours)| (*java, *ours));
+    for (java, ours) in same.chain(UNITS.iter().map(|(java, ours, _)| (*java, *ours))) {
+        let (java, ours) = (format!("`{java}`"), format!("`{ours}`"));
+        let row = reference.lines().find(|line| line.starts_with("| `") && line.contains(&java));
+        assert!(row.is_some_and(|row| row.contains(&ours)), "docs/operations.md wants: {java} is {ours}");
+    }
+}
+
+#[test]
 fn names_are_there_once_and_can_be_told_apart() {
     for (at, setting) in SETTINGS.iter().enumerate() {
         for other in &SETTINGS[at + 1..] {
@@ -139,6 +154,15 @@ fn defaults_are_those_of_a_node() {
     assert_eq!((options.node.host, options.node.port, options.node.threads), (node.host, 9876, 0));
     assert_eq!((options.node.store.flush, options.node.store.on_full), (Flush::Sync, OnFull::Refuse));
     assert_eq!(options.node.store.retention, Duration::from_secs(72 * 3600));
+}
+
+/// It may be another one where the printed file is used.
+#[test]
+fn what_follows_from_this_machine_is_not_written_down() {
+    let printed = load(None, &[], &[]).unwrap().to_toml();
+    assert!(printed.contains("\n# max_connections = "), "{printed}");
+    let printed = toml("max_connections = 7").unwrap().to_toml();
+    assert!(printed.contains("\nmax_connections = 7 "), "{printed}");
 }
 
 #[test]
@@ -317,6 +341,30 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(toml("name_server = false\nregister = \"ns1:9876\"").is_ok());
     refused(toml("port = 0\nadvertise = \"broker.test\""), &["advertise", "HOST:PORT"]);
     refused(toml("default_topic_queue_nums = 0"), &["default_topic_queue_nums"]);
+    refused(toml("default_topic_queue_nums = 5000"), &["default_topic_queue_nums", "max_topic_queues"]);
+    refused(toml("max_topic_queues = 1000"), &["max_topic_queues", "1024"]);
+    refused(toml("port = 0\nvip_port = true"), &["vip_port", "`port`"]);
+}
+
+/// A node would start, and nobody could use it or see why.
+#[test]
+fn what_no_node_can_work_with_is_refused() {
+    for name in ["max_connections", "max_connections_per_ip", "max_served"] {
+        refused(toml(&format!("{name} = 0")), &["node.toml", name, "1 is the least"]);
+    }
+    refused(toml("broker_permission = 3"), &["broker_permission", "6", "4", "2", "0"]);
+    for name in ["broker_name", "cluster"] {
+        refused(toml(&format!("{name} = \"two words\"")), &["node.toml", name, "two words"]);
+    }
+    for level in ["wran", "warning", "info,tonk", "=debug,loud"] {
+        refused(toml(&format!("log_level = \"{level}\"")), &["log_level", "warn, info"]);
+    }
+    for level in ["off", "WARN", "rocketwire_store", "rocketwire_broker[send]=trace,info", "tokio=debug"] {
+        assert!(toml(&format!("log_level = \"{level}\"")).is_ok(), "{level}");
+    }
+    // Some clock would run over.
+    refused(toml("idle_timeout = \"213000000000000d\""), &["idle_timeout", "too long"]);
+    assert!(toml("retention = \"999999d\"").is_ok());
 }
 
 #[test]

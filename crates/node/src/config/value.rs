@@ -44,6 +44,48 @@ pub(super) mod text {
     }
 }
 
+/// A name that is that of a topic, too.
+pub(super) mod name {
+    use super::*;
+
+    pub(in super::super) const KIND: Kind = super::text::KIND;
+
+    pub(in super::super) fn parse<T: From<String>>(text: &str) -> Result<T, String> {
+        let name = super::text::parse(text)?;
+        let wanted = |_| "letters, digits, %, |, - and _ are allowed, 127 in all".to_owned();
+        rocketwire_protocol::message::name::check_topic(text).map_err(wanted).map(|()| name)
+    }
+
+    pub(in super::super) use super::text::show;
+}
+
+/// A level, or directives as `RUST_LOG` has them.
+pub(super) mod directives {
+    use super::*;
+
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+    pub(in super::super) const KIND: Kind = super::text::KIND;
+
+    /// A word that is no level would be a target that nobody has: nothing would be logged, and nobody told.
+    pub(in super::super) fn parse(text: &str) -> Result<String, String> {
+        let is_level = |text: &str| LEVELS.iter().any(|level| text.eq_ignore_ascii_case(level));
+        let is_known = |directive: &str| match directive.rsplit_once('=') {
+            Some((target, level)) => !target.is_empty() && is_level(level),
+            None => is_level(directive) || directive.starts_with("rocketwire"),
+        };
+        match text.split(',').map(str::trim).all(is_known) {
+            true => Ok(text.to_owned()),
+            false => Err(
+                "error, warn, info, debug, trace or off is wanted, or directives as rocketwire_store=debug,warn"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    pub(in super::super) use super::text::show;
+}
+
 /// Text, or `none`.
 pub(super) mod optional_text {
     use super::*;
@@ -149,6 +191,38 @@ pub(super) mod number {
     }
 }
 
+/// A whole number from 1 on: with 0 nothing would work.
+pub(super) mod count {
+    use super::*;
+
+    pub(in super::super) const KIND: Kind = super::number::KIND;
+
+    pub(in super::super) fn parse<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+        match text.parse() {
+            Ok(0_u64) => Err("1 is the least".to_owned()),
+            _ => super::number::parse(text),
+        }
+    }
+
+    pub(in super::super) use super::number::show;
+}
+
+/// What a broker may do (Java: `PermName`).
+pub(super) mod permission {
+    use super::*;
+
+    pub(in super::super) const KIND: Kind = super::number::KIND;
+
+    pub(in super::super) fn parse(text: &str) -> Result<i32, String> {
+        match super::number::parse(text) {
+            Ok(permission @ (0 | 2 | 4 | 6)) => Ok(permission),
+            _ => Err("6, 4, 2 or 0 is wanted".to_owned()),
+        }
+    }
+
+    pub(in super::super) use super::number::show;
+}
+
 /// Bytes: `512`, `4k`, `64MiB`; powers of 1024.
 pub(super) mod bytes {
     use super::*;
@@ -215,6 +289,9 @@ pub(super) mod duration {
 
     pub(in super::super) const KIND: Kind = kind("DURATION");
 
+    /// As good as for ever, and far from where clocks run over.
+    const LONGEST: Duration = Duration::from_secs(1_000_000 * 86_400);
+
     pub(in super::super) fn parse(text: &str) -> Result<Duration, String> {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
@@ -224,7 +301,9 @@ pub(super) mod duration {
         };
         let number: f64 =
             number.parse().map_err(|_| "a number and a unit are wanted, as in 500ms".to_owned())?;
-        Duration::try_from_secs_f64(number * *micros as f64 / 1e6).map_err(|_| "that is too long".to_owned())
+        let duration = Duration::try_from_secs_f64(number * *micros as f64 / 1e6).ok();
+        let duration = duration.filter(|duration| *duration <= LONGEST);
+        duration.ok_or_else(|| "that is too long: 1000000d is the most".to_owned())
     }
 
     pub(in super::super) fn show(value: &Duration) -> String {

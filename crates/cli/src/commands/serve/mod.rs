@@ -111,9 +111,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Why the node does not start.
 fn failed(error: NodeError) -> Failure {
-    match error.is_damage() {
-        true => Failure::Damaged(error.to_string()),
-        false => Failure::new(error),
+    match (error.is_damage(), error.is_settings()) {
+        (true, _) => Failure::Damaged(error.to_string()),
+        (_, true) => Failure::Usage(error.to_string()),
+        _ => Failure::new(error),
     }
 }
 
