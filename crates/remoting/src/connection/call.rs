@@ -126,24 +126,26 @@ impl Call {
 
     /// Begins, or waits for room.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<Result<Command, RpcError>> {
-        match self.begin(cx.waker()) {
-            Ok(()) => return Poll::Pending,
-            Err(NotBegun::Failed(error)) => return self.end(Err(error)),
-            Err(NotBegun::NoRoom) => {}
-        }
-        let mut room = self.wait_for_room();
-        // Registered before the last look, so that no notice in between is missed.
-        if let Poll::Ready(Err(error)) = room.as_mut().poll(cx) {
-            return self.end(Err(error));
-        }
-        match self.begin(cx.waker()) {
-            Ok(()) => Poll::Pending,
-            Err(NotBegun::Failed(error)) => self.end(Err(error)),
-            Err(NotBegun::NoRoom) => {
+        let mut room = None;
+        loop {
+            match self.begin(cx.waker()) {
+                Ok(()) => return Poll::Pending,
+                Err(NotBegun::Failed(error)) => return self.end(Err(error)),
+                Err(NotBegun::NoRoom) => {}
+            }
+            if let Some(room) = room.take() {
                 if let State::Start(command) = std::mem::replace(&mut self.state, State::Ended) {
                     self.state = State::Full(command, room);
                 }
-                Poll::Pending
+                return Poll::Pending;
+            }
+            let mut waiting = self.wait_for_room();
+            match waiting.as_mut().poll(cx) {
+                // Registered before the last look, so that no notice in between is missed.
+                Poll::Pending => room = Some(waiting),
+                // There was room before this call could wait for it, and may be none any more.
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return self.end(Err(error)),
             }
         }
     }

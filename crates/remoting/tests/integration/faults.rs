@@ -222,6 +222,27 @@ async fn crowds_of_calls_on_one_connection_are_all_answered() {
     assert_eq!((connection.in_flight(), client.counters().strays.load(SeqCst)), (0, 0));
 }
 
+/// Room that comes just as a call begins to wait for it, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn crowds_of_calls_that_wait_for_room_on_several_threads_are_all_answered() {
+    let server = serve(echo_router()).await;
+    let mut options = ClientOptions::default();
+    options.connection.max_in_flight = 2;
+    let client = RemotingClient::new(options, Router::new());
+    let connection = client.connect(&server.local_addr().to_string(), LONG).await.unwrap();
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let connection = connection.clone();
+        crowd.spawn(async move {
+            for _ in 0..1_000 {
+                assert_eq!(within(connection.invoke(echo("x"), LONG)).await.unwrap().body, "x");
+            }
+        });
+    }
+    crowd.join_all().await;
+    assert_eq!(connection.in_flight(), 0);
+}
+
 #[tokio::test]
 async fn a_thousand_open_and_close_cycles_leave_nothing_behind() {
     let server = serve(echo_router()).await;
