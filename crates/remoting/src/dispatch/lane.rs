@@ -133,12 +133,16 @@ const IDLE: Duration = Duration::from_secs(10);
 impl Pool {
     /// Queues a job; `false`: the queue is full.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> bool {
-        let mut state = self.lock();
+        self.push(&mut self.lock(), job)
+    }
+
+    fn push(self: &Arc<Self>, state: &mut State, job: Job) -> bool {
         if state.jobs.len() >= self.queue {
             return false;
         }
         state.jobs.push_back((Instant::now(), job));
-        if state.idle > 0 {
+        // An idle thread takes one job, and counts as idle until it has woken.
+        if state.jobs.len() <= state.idle {
             if !planted("lost wake: a lane's thread sleeps on") {
                 self.ready.notify_one();
             }
@@ -223,5 +227,24 @@ mod tests {
         assert!(!pool.submit(Box::new(|_| unreachable!("the queue holds one"))));
         go.send(()).unwrap();
         assert!(result.recv().unwrap());
+    }
+    #[test]
+    fn jobs_that_come_at_once_get_a_thread_each() {
+        let lane = Lane::blocking("test", 2, 2);
+        let pool = lane.pool().unwrap();
+        // A thread that was needed once is idle now; two jobs come before it has woken.
+        assert!(pool.submit(Box::new(|_| ())));
+        while pool.lock().idle == 0 {
+            std::thread::yield_now();
+        }
+        let (met, was_met) = mpsc::channel();
+        let (meet, other) = mpsc::channel();
+        let first = move |_| met.send(other.recv_timeout(Duration::from_secs(30)).is_ok()).unwrap();
+        let second = move |_| meet.send(()).unwrap_or_default();
+        {
+            let mut state = pool.lock();
+            assert!(pool.push(&mut state, Box::new(first)) && pool.push(&mut state, Box::new(second)));
+        }
+        assert!(was_met.recv().unwrap(), "the second runs while the first waits for it");
     }
 }
