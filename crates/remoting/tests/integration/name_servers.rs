@@ -56,6 +56,15 @@ async fn the_error_says_which_addresses_were_tried_and_how() {
     assert!(matches!(error, RpcError::NoNameServer { tried } if tried.len() == 2));
 }
 
+#[tokio::test]
+async fn a_call_whose_time_is_over_does_not_say_that_none_is_configured() {
+    let (_listener, addr) = listen().await;
+    let client = client();
+    client.set_name_servers(vec![addr.clone()]);
+    let error = client.invoke_name_server(echo("x"), Duration::ZERO).await.unwrap_err();
+    assert!(error.to_string().contains(&addr), "{error}");
+}
+
 // spec: remoting N6 N7
 // spec: client 11
 #[tokio::test]
