@@ -142,7 +142,8 @@ impl Server {
     /// What was taken on is answered, and the answer is written, before its connection closes, unless the grace ends
     /// first; what comes later is not handled. Parked requests that have no answer by the end of the grace get none.
     /// Returns whether everything had ended by itself.
-    /// Cancel safe: dropped half-way, it has stopped listening and nothing else.
+    /// Cancel safe: dropped half-way, it has stopped listening, and each connection still closes once it has answered
+    /// what it took on.
     pub async fn shutdown(self, grace: Duration) -> bool {
         self.stop_accepting();
         self.inner.endpoint.draining.store(true, Ordering::Relaxed);
