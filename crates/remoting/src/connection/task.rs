@@ -245,6 +245,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             self.handle_frames(cx)?;
         }
         self.held_back = !self.may_read();
+        if self.held_back && self.frame_begun.is_some() {
+            // The rest of a frame that nobody reads is not late.
+            self.frame_begun = Some(Instant::now());
+        }
         if !self.held_back && !self.unread {
             for _ in 0..READS {
                 let Some(filled) = self.read(cx)? else { break };

@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use rocketwire_protocol::{Command, Encoding, frame};
+use rocketwire_protocol::{Command, Encoding, ResponseCode, frame};
 use rocketwire_remoting::{
-    ClientOptions, CloseCause, ConnectionEvent, ConnectionListener, RemotingClient, Router, RpcError, Server,
-    ServerOptions,
+    Answer, ClientOptions, CloseCause, ConnectionEvent, ConnectionListener, Lane, RemotingClient, Router,
+    RpcError, Server, ServerOptions, processor_fn,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -118,6 +118,41 @@ async fn a_server_closes_idle_connections_and_slow_frames() {
     tokio::time::sleep(Duration::from_secs(125)).await;
     assert!(matches!(*idle.close_cause().unwrap(), CloseCause::Idle(_)));
     drop(theirs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_nobody_reads_on_is_not_a_slow_one() {
+    let parked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let park = parked.clone();
+    let hold = processor_fn(move |request| {
+        park.lock().unwrap().push(request.into_responder().1);
+        Answer::Taken
+    });
+    let mut options = ServerOptions::default();
+    options.connection.max_served = 1;
+    let server = Server::bind_nothing(Router::new().route(ECHO, hold, Lane::inline()), options);
+    let (ours, mut theirs) = duplex(1 << 16);
+    let connection = server.adopt(ours, nowhere(), nowhere()).unwrap();
+    let mut out = Vec::new();
+    frame::encode(&echo("parked"), Encoding::Json, &mut out).unwrap();
+    let (half, rest) = (out.len() / 2, out[out.len() / 2..].to_vec());
+    // The peer sends all of the second request; the server stops reading in the middle of it.
+    theirs.write_all(&[&out[..], &out[..half]].concat()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    theirs.write_all(&rest).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((connection.close_cause().map(|cause| cause.to_string()), connection.served()), (None, 1));
+    let first = parked.lock().unwrap().pop().unwrap();
+    first.send(Command::response(ResponseCode::SUCCESS));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(parked.lock().unwrap().len(), 1, "the second one is read to its end");
+    // A frame whose rest does not come is slow from now on.
+    theirs.write_all(&out[..half]).await.unwrap();
+    parked.lock().unwrap().clear();
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert!(connection.is_open());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(matches!(*connection.close_cause().unwrap(), CloseCause::SlowFrame(_)));
 }
 
 #[tokio::test(start_paused = true)]
