@@ -57,7 +57,10 @@ impl Table {
         {
             return Next::Use(connection.clone());
         }
-        if let Some(dialling) = &slot.dialling {
+        // A dial that its runtime has dropped tells nobody anything.
+        if let Some(dialling) = &slot.dialling
+            && dialling.has_changed().is_ok()
+        {
             return Next::Wait(dialling.clone());
         }
         if let Some(at) = slot.not_before
@@ -86,13 +89,16 @@ impl Table {
         slot.not_before = Some(now + pause.mul_f64(0.5 + jitter / 2.0));
     }
 
-    /// A connection closed: it makes room, unless another has taken its place.
+    /// A connection closed: it makes room, unless another has taken its place, or is about to.
     pub(super) fn closed(&self, addr: &str, connection: &Connection) {
         let mut table = self.lock();
         if let Some(slot) = table.get_mut(addr)
             && slot.connection.as_ref().is_some_and(|c| c.id() == connection.id())
         {
-            table.remove(addr);
+            slot.connection = None;
+            if slot.dialling.is_none() && slot.not_before.is_none() {
+                table.remove(addr);
+            }
         }
     }
 
@@ -108,5 +114,41 @@ impl Table {
 
     pub(super) fn clear(&self) -> Vec<Connection> {
         self.lock().drain().filter_map(|(_, slot)| slot.connection).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{
+        CloseCause, ConnectionOptions, Router,
+        connection::{Endpoint, Shared},
+    };
+
+    fn connection() -> Connection {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let endpoint = Endpoint::new(ConnectionOptions::default(), Router::new(), None, 1);
+        Connection::new(Shared::new(endpoint, nowhere, nowhere, Vec::new(), 0))
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_closes_leaves_the_dial_of_its_successor_alone() {
+        let (table, old) = (Table::default(), connection());
+        table.dialled("addr", &old);
+        old.shared().closed(&Arc::new(CloseCause::Peer));
+        // A caller notices before the connection's task comes by.
+        let Next::Dial(_dial, _) = table.next("addr", Instant::now()) else { panic!("nobody dials yet") };
+        table.closed("addr", &old);
+        assert!(matches!(table.next("addr", Instant::now()), Next::Wait(_)), "one dial for all");
+    }
+
+    #[test]
+    fn a_dial_that_was_dropped_is_not_waited_for() {
+        let table = Table::default();
+        let Next::Dial(dial, _) = table.next("addr", Instant::now()) else { panic!("nobody dials yet") };
+        drop(dial);
+        assert!(matches!(table.next("addr", Instant::now()), Next::Dial(..)));
     }
 }

@@ -4,6 +4,7 @@
 //! handle the requests, write the answers. Then the others have their turn; when nothing happens any more the
 //! task looks for a moment (see `looker`), and sleeps.
 
+mod end;
 mod io;
 mod sleep;
 
@@ -104,18 +105,14 @@ pub(crate) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         let _ = Box::pin(timeout(LAST_WORDS, last)).await;
         task.end_turn();
     }
-    shared.looker().stop(&mut task.looking);
-    endpoint.partial.fetch_sub(task.partial, Ordering::Relaxed);
     task.log_close(&cause);
     if matches!(&*cause, CloseCause::Idle(_)) {
-        endpoint.emit(ConnectionEvent::Idle(connection.clone()));
+        endpoint.emit(ConnectionEvent::Idle(connection));
     }
-    endpoint.latencies.count(&task.answered, Instant::now(), true);
-    shared.closed(&cause);
+    task.closed(&cause);
     if task.drained {
         Box::pin(linger(&mut task.io)).await;
     }
-    endpoint.emit(ConnectionEvent::Closed(connection, cause.clone()));
     cause
 }
 
@@ -402,28 +399,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         let woke = !self.wakers.is_empty();
         self.wakers.drain(..).for_each(Waker::wake);
         woke
-    }
-
-    /// One line for what an operator should see.
-    fn log_close(&self, cause: &CloseCause) {
-        let counters = &self.shared.endpoint.counters;
-        let peer = self.shared.remote;
-        match cause {
-            CloseCause::Frame { .. } => {
-                counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
-            }
-            CloseCause::Stalled { .. } | CloseCause::SlowFrame(_) | CloseCause::PartialFrames { .. } => {
-                counters.stalled.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {
-                tracing::debug!(%peer, "connection closed: {cause}");
-                return;
-            }
-        }
-        match self.shared.endpoint.complaints.allow() {
-            Some(0) => tracing::warn!(%peer, "connection closed: {cause}"),
-            Some(unsaid) => tracing::warn!(%peer, unsaid, "connection closed: {cause}"),
-            None => tracing::debug!(%peer, "connection closed: {cause}"),
-        }
     }
 }

@@ -8,6 +8,7 @@ mod faults;
 mod latencies;
 mod name_servers;
 mod peer;
+mod runtimes;
 mod server;
 mod simulation;
 mod socks;
