@@ -7,7 +7,9 @@ use rocketwire_protocol::{
     Command, ResponseCode, Version,
     body::{SubscriptionGroupConfig, TopicConfig},
     header::ConsumerSendMsgBackRequestHeader,
-    message::{NewRecord, Properties, RecordView, SysFlag, TransactionType, name, property, record},
+    message::{
+        NewRecord, Properties, RecordView, SysFlag, TransactionType, name, properties, property, record,
+    },
 };
 use rocketwire_store::{Append, QueueId, Wait};
 
@@ -169,6 +171,16 @@ pub(crate) fn encode_as(
     record::encode(&new, out)
         .map(drop)
         .map_err(|error| refuse(ResponseCode::MESSAGE_ILLEGAL, error.to_string()))
+}
+
+/// Adds what the broker notes about a message that it stores once more, all of it or nothing: notes that do not fit a
+/// record are no reason to lose the message.
+pub(crate) fn note(properties: &mut Properties, notes: &[(&str, &str)]) {
+    let mut noted = properties.clone();
+    notes.iter().for_each(|(name, value)| noted.set(name, value));
+    if noted.encoded_len() <= properties::MAX_LEN {
+        *properties = noted;
+    }
 }
 
 #[cfg(test)]

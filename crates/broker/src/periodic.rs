@@ -5,7 +5,14 @@ use std::{sync::Arc, time::Duration};
 use rocketwire_protocol::message::{Properties, RecordView, name::SCHEDULE_TOPIC, property, records};
 use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
 
-use crate::{back::encode_as, levels::MAX_LEVEL, pull, send::Stored, shared::Shared, timer};
+use crate::{
+    back::{encode_as, note},
+    levels::MAX_LEVEL,
+    pull,
+    send::Stored,
+    shared::Shared,
+    timer,
+};
 
 /// How often delayed messages are looked at (Java: `ScheduleMessageService.DELAY_FOR_A_WHILE`).
 const TICK: Duration = Duration::from_millis(100);
@@ -14,8 +21,12 @@ const GROWN: Duration = Duration::from_secs(5);
 const CLIENTS: Duration = Duration::from_secs(10);
 /// Tests that kill a node while it deletes cannot wait for a minute.
 const RETENTION: Duration = Duration::from_millis(if cfg!(feature = "planted") { 300 } else { 60_000 });
-/// Messages of a level that are delivered in one go.
-const DELIVERIES: usize = 32;
+/// Messages of a level that are handed to the store at once.
+const DELIVERIES: usize = 256;
+/// How often, before other work of the disk has its turn.
+const ROUNDS: usize = 64;
+/// How often the store is waited for in between, a millisecond at a time.
+const WAITS: usize = 1_000;
 
 /// Runs until it is aborted.
 ///
@@ -150,13 +161,33 @@ fn due_levels(shared: &Shared, now: i64) -> Vec<(i32, QueueId, i64)> {
 
 /// Delivers what is due, level by level; reads the log, so it runs on a blocking thread.
 fn deliver_due(shared: &Arc<Shared>) {
-    let now = shared.now_ms();
-    for (level, queue, offset) in due_levels(shared, now) {
-        if shared.is_stopping() {
+    for _ in 0..ROUNDS {
+        let now = shared.now_ms();
+        let due = due_levels(shared, now);
+        if due.is_empty() {
             return;
         }
-        deliver_level(shared, level, queue, offset, now);
+        for (level, queue, offset) in due {
+            if shared.is_stopping() {
+                return;
+            }
+            deliver_level(shared, level, queue, offset, now);
+        }
+        if !are_stored(shared) {
+            return;
+        }
     }
+}
+
+/// Waits until the store has what it was handed: a level goes on behind that. Whether it has.
+fn are_stored(shared: &Shared) -> bool {
+    for _ in 0..WAITS {
+        if shared.delays().outstanding() == 0 {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
 
 fn deliver_level(shared: &Arc<Shared>, level: i32, queue: QueueId, offset: i64, now: i64) {
@@ -225,11 +256,82 @@ fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8
         return None;
     };
     let mut properties = Properties::parse(record.properties());
-    properties.set(property::WAIT, "false");
+    note(&mut properties, &[(property::WAIT, "false")]);
     let mut bytes = Vec::with_capacity(record.raw().len() + 16);
     let flag = record.sys_flag();
     let prepared = record.prepared_transaction_offset();
     let times = record.reconsume_times();
-    encode_as(record, topic, queue_id, &properties, times, flag, prepared, &mut bytes).ok()?;
+    let encoded = encode_as(record, topic, queue_id, &properties, times, flag, prepared, &mut bytes);
+    if let Err(error) = encoded {
+        tracing::warn!(topic, ?error, "a delayed message cannot be stored once more; it is dropped");
+        return None;
+    }
     Some((queue, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use rocketwire_protocol::message::{NewRecord, record};
+    use rocketwire_store::{MemoryStorage, StoreOptions};
+    use rocketwire_testkit::ManualClock;
+
+    use super::*;
+    use crate::{Broker, BrokerOptions, topics::new_config};
+
+    /// A broker that does nothing by itself, and its clock.
+    fn broker() -> (Broker, Arc<ManualClock>) {
+        let mut options = StoreOptions::new("/store");
+        options.look = Duration::ZERO;
+        let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+        let storage = Arc::new(MemoryStorage::new());
+        let opened = Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(()));
+        (opened.unwrap(), clock)
+    }
+
+    /// A message of the first level for queue 0 of a topic.
+    fn delayed(topic: &str) -> Vec<u8> {
+        let mut properties = Properties::new();
+        properties.set(property::REAL_TOPIC, topic);
+        properties.set(property::REAL_QID, "0");
+        let host = ([127, 0, 0, 1], 0).into();
+        let new = NewRecord {
+            topic: SCHEDULE_TOPIC,
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 0,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"x",
+            properties: properties.as_str(),
+        };
+        let mut bytes = Vec::new();
+        record::encode(&new, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn many_messages_that_are_due_do_not_wait_for_as_many_ticks() {
+        const MANY: i64 = 2_560;
+        let (broker, clock) = broker();
+        broker.create_topic(new_config("T", 1, 6)).unwrap();
+        let shared = broker.shared();
+        let queue = |topic: &str| shared.topic(topic).unwrap().queue(0).unwrap();
+        let waiting = delayed("T");
+        for _ in 0..MANY {
+            let append = Append { queue: queue(SCHEDULE_TOPIC), records: &waiting, wait: Wait::Write };
+            shared.store.append(append, Stored::Call(Box::new(|stored| assert!(stored.is_ok()))));
+        }
+        shared.store.flush().unwrap();
+        clock.advance(Duration::from_secs(1));
+        // One turn is enough, unless the store is very slow.
+        for _ in 0..5 {
+            deliver_due(shared);
+            assert!((0..30).any(|_| are_stored(shared)));
+        }
+        assert_eq!(shared.store.bounds(queue("T")).max, MANY);
+        assert_eq!(shared.delays().delivered(1), MANY, "and none comes again");
+    }
 }

@@ -14,7 +14,13 @@ use rocketwire_protocol::{
 use rocketwire_store::{Append, QueueId, ReadLimits, Wait};
 
 use super::{moment::PRECISION_MS, recall::key, wheel::Entry};
-use crate::{back::encode_as, call::Refused, send::Stored, shared::Shared, statistics::Statistics};
+use crate::{
+    back::{encode_as, note},
+    call::Refused,
+    send::Stored,
+    shared::Shared,
+    statistics::Statistics,
+};
 
 /// Messages that are read into the wheel at once.
 const READ: ReadLimits = ReadLimits { max_messages: 256, max_bytes: 1 << 20, max_scan: 256 };
@@ -216,8 +222,8 @@ fn rolled(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
     let (queue, _) = timer_queue(shared)?;
     let rolls = record.property(property::TIMER_ROLL_TIMES).and_then(|rolls| rolls.parse::<u32>().ok());
     let mut properties = Properties::parse(record.properties());
-    properties.set(property::TIMER_ROLL_TIMES, &rolls.unwrap_or(0).saturating_add(1).to_string());
-    encode(shared, record, &mut properties, TIMER_TOPIC, 0).map(|bytes| (queue, bytes))
+    note(&mut properties, &[(property::TIMER_ROLL_TIMES, &rolls.unwrap_or(0).saturating_add(1).to_string())]);
+    encode(shared, record, properties, TIMER_TOPIC, 0).map(|bytes| (queue, bytes))
 }
 
 /// A message as it goes to its topic. `None`: that is gone, or nothing says which it was.
@@ -234,24 +240,28 @@ fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8
     let mut properties = Properties::parse(record.properties());
     properties.remove(property::REAL_TOPIC);
     properties.remove(property::REAL_QID);
-    encode(shared, record, &mut properties, topic, queue_id).map(|bytes| (queue, bytes))
+    encode(shared, record, properties, topic, queue_id).map(|bytes| (queue, bytes))
 }
 
 fn encode(
     shared: &Shared,
     record: &RecordView,
-    properties: &mut Properties,
+    mut properties: Properties,
     topic: &str,
     queue_id: i32,
 ) -> Option<Vec<u8>> {
-    properties.set(property::TIMER_ENQUEUE_MS, &record.store_timestamp().to_string());
-    properties.set(property::TIMER_DEQUEUE_MS, &shared.now_ms().to_string());
-    properties.set(property::WAIT, "false");
+    let (enqueued, dequeued) = (record.store_timestamp().to_string(), shared.now_ms().to_string());
+    let notes = [
+        (property::TIMER_ENQUEUE_MS, &*enqueued),
+        (property::TIMER_DEQUEUE_MS, &*dequeued),
+        (property::WAIT, "false"),
+    ];
+    note(&mut properties, &notes);
     let mut bytes = Vec::with_capacity(record.raw().len() + 128);
     let prepared = record.prepared_transaction_offset();
     let (times, flag) = (record.reconsume_times(), record.sys_flag());
-    if let Err(error) = encode_as(record, topic, queue_id, properties, times, flag, prepared, &mut bytes) {
-        lost(shared, &format!("it does not fit a record with what the timer adds: {error:?}"));
+    if let Err(error) = encode_as(record, topic, queue_id, &properties, times, flag, prepared, &mut bytes) {
+        lost(shared, &format!("it does not fit a record: {error:?}"));
         return None;
     }
     Some(bytes)

@@ -115,3 +115,16 @@ async fn levels_are_as_long_as_they_are_configured_and_fewer_of_them_strand_noth
     assert_eq!(arrived, ["of level 1", "of level 18", "of level 3"]);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_delayed_message_arrives_however_long_its_properties_are() {
+    let node = Node::start().await;
+    let client = node.client();
+    let delayed = "DELAY\u{1}1\u{2}UNIQ_KEY\u{1}id\u{2}";
+    client.send("T", "short", delayed).await;
+    let short = client.messages("SCHEDULE_TOPIC_XXXX", 0, 0).await;
+    client.send("T", "long", &filled(delayed, &short[0])).await;
+    node.clock.advance(Duration::from_secs(1));
+    assert_eq!(client.wait_for("T", 0, 2).await[1].body(), "long");
+    node.stop().await;
+}

@@ -9,7 +9,7 @@ use rocketwire_protocol::{
     Command, ResponseCode, Version,
     body::{self, ConsumerData, HeartbeatData, MessageModel, ProducerData, SubscriptionData},
     header::*,
-    message::{RecordView, records},
+    message::{RecordView, properties, records},
 };
 use rocketwire_remoting::{
     Answer, ClientOptions, ConnectionEvent, ConnectionListener, Lane, RemotingClient, Router, Server,
@@ -238,6 +238,12 @@ pub(crate) fn send_header(topic: &str, properties: &str) -> SendMessageRequestHe
 
 pub(crate) fn send(topic: &str, body: &str, properties: &str) -> Command {
     Command::of(&send_header(topic, properties)).with_body(body.to_owned())
+}
+
+/// These properties with another one that leaves no room in the record: `as_stored` is it without that one.
+pub(crate) fn filled(text: &str, as_stored: &RecordView) -> String {
+    let room = properties::MAX_LEN - as_stored.properties().len();
+    format!("{text}a\u{1}{}\u{2}", "x".repeat(room - 3))
 }
 
 pub(crate) fn pull_header(topic: &str, queue_id: i32, offset: i64) -> PullMessageRequestHeader {

@@ -278,3 +278,20 @@ async fn a_dead_letter_and_a_message_with_a_delay_level_wait_for_no_moment() {
     assert!(client.messages(TIMER, 0, 0).await.is_empty());
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_timer_message_arrives_however_long_its_properties_are() {
+    let node = Node::start().await;
+    let client = node.client();
+    let far = at(START_MS + 3 * 24 * 3_600_000);
+    client.send("T", "short", &far).await;
+    let short = client.wait_for(TIMER, 0, 1).await;
+    client.send("T", "long", &filled(&far, &short[0])).await;
+    client.wait_for(TIMER, 0, 2).await;
+    // Both are stored anew before retention takes them.
+    node.clock.advance(Duration::from_secs(36 * 3600));
+    client.wait_for(TIMER, 0, 4).await;
+    node.clock.advance(Duration::from_secs(36 * 3600));
+    assert_eq!(bodies(&client.wait_for("T", 0, 2).await), ["short", "long"]);
+    node.stop().await;
+}
