@@ -8,7 +8,7 @@ use crate::planted::planted;
 pub(crate) const MAX_LEVEL: i32 = 18;
 
 /// A clock that was set back by less is simply waited for.
-const CLOCK_SLACK_MS: i64 = 10_000;
+pub(crate) const CLOCK_SLACK_MS: i64 = 10_000;
 
 /// The longest delay: a year. What is longer is a slip of the pen.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);

@@ -25,7 +25,7 @@ const MAX_AGE_MS: i64 = 72 * 3600 * 1000;
 pub(crate) fn check_due(shared: &Arc<Shared>) {
     let now = shared.now_ms();
     let timeout = i64::try_from(shared.options.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
-    let due = shared.transactions().due(now.saturating_sub(timeout), PER_ROUND);
+    let due = shared.transactions().due(now, timeout, PER_ROUND);
     for (offset, pending) in due {
         let half = match shared.store.record_at(pending.physical_offset) {
             Ok(bytes) => bytes.and_then(|bytes| RecordView::parse(&bytes).ok()),
@@ -39,8 +39,8 @@ pub(crate) fn check_due(shared: &Arc<Shared>) {
             shared.transactions().forget(offset);
             continue;
         };
-        let is_given_up =
-            pending.checks >= shared.options.transaction_check_max || now - pending.since_ms > MAX_AGE_MS;
+        let is_given_up = pending.checks >= shared.options.transaction_check_max
+            || now.saturating_sub(pending.since_ms) > MAX_AGE_MS;
         if is_given_up {
             give_up(shared, offset, &half);
         } else if is_immune(&half, now) {
@@ -60,7 +60,7 @@ fn is_immune(half: &RecordView, now: i64) -> bool {
 /// Stores a half message once more, with how often it was asked about, and asks about that one. So the count outlives
 /// a restart, and a half message stays ahead of retention as long as it waits.
 fn ask_anew(shared: &Arc<Shared>, offset: i64, half: &RecordView) {
-    let Some((offset, mut pending)) = shared.transactions().claim(offset) else {
+    let Some((offset, mut pending)) = shared.transactions().claim_to_move(offset) else {
         // Its verdict came meanwhile.
         return;
     };
@@ -216,7 +216,8 @@ pub(crate) fn restore(
             let group = record.property(property::PGROUP).unwrap_or_default().into();
             let topic = record.property(property::REAL_TOPIC).unwrap_or_default().into();
             let half = Half { group, topic };
-            table.insert(record.queue_offset(), record.physical_offset(), half, record.born_timestamp());
+            // When it was born is what its producer says: any number.
+            table.insert(record.queue_offset(), record.physical_offset(), half, record.store_timestamp());
         }
         let number = |name| record.property(name).and_then(|number| number.parse::<i64>().ok());
         let from = number(property::TRAN_PREPARED_QUEUE_OFFSET);

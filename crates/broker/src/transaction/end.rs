@@ -1,9 +1,9 @@
 //! Verdicts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rocketwire_protocol::{
-    Command, ResponseCode,
+    Command, RequestCode, ResponseCode,
     header::EndTransactionRequestHeader,
     message::{
         NewRecord, Properties, RecordView, TransactionType,
@@ -16,9 +16,10 @@ use rocketwire_store::{Append, QueueId, Wait};
 
 use super::Pending;
 use crate::{
-    back::encode_as,
+    back::{encode_as, note},
     call::{Call, Disk, Plan, Stop, needs_disk, refuse},
     metrics::Verdict,
+    overload::{wait_limit, waited_too_long},
     send::{Inspected, Stored, store_failure},
     shared::Shared,
     timer,
@@ -46,7 +47,7 @@ pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Pl
         _ => (None, Verdict::Rollback),
     };
     let offset = header.tran_state_table_offset;
-    let Some((offset, pending)) = shared.transactions().claim(offset) else {
+    let Some((offset, pending)) = claim(shared, offset)? else {
         // It has its verdict: answering again must not deliver again.
         return Ok(Plan::success());
     };
@@ -54,6 +55,25 @@ pub(crate) fn end(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<Pl
     Ok(Plan::TakeOver(Box::new(move |_, responder| {
         conclude(&shared, offset, pending, real, verdict, Some(responder))
     })))
+}
+
+/// Takes a half message for its verdict; `None` if it has one. One that is just stored anew, since its producer is
+/// asked, has none yet: this may be it.
+fn claim(shared: &Shared, offset: i64) -> Result<Option<(i64, Pending)>, Stop> {
+    let since = shared.now();
+    loop {
+        {
+            let mut transactions = shared.transactions();
+            if !transactions.is_moving(offset) {
+                return Ok(transactions.claim(offset));
+            }
+        }
+        let waited = shared.now().saturating_sub(since);
+        if waited > wait_limit(RequestCode::END_TRANSACTION) {
+            return Err(waited_too_long(waited, shared.blocking.running()).into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn verify(shared: &Shared, header: &EndTransactionRequestHeader) -> Result<RecordView, Stop> {
@@ -107,7 +127,7 @@ fn real_message(shared: &Shared, half: &RecordView) -> Result<(QueueId, Vec<u8>)
     let mut properties = Properties::parse(half.properties());
     let real_topic = properties.get(property::REAL_TOPIC).unwrap_or_default().to_owned();
     let real_queue: i32 = properties.get(property::REAL_QID).and_then(|id| id.parse().ok()).unwrap_or(0);
-    properties.set(property::WAIT, "false");
+    note(&mut properties, &[(property::WAIT, "false")]);
     let level: i32 = properties.get(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
     let (topic, queue_id) = if level > 0 {
         (SCHEDULE_TOPIC.to_owned(), level.min(shared.options.delay_levels.highest()) - 1)

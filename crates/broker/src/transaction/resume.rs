@@ -35,7 +35,7 @@ pub(crate) fn resume(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result
     let group = half.property(property::PGROUP).unwrap_or_default().to_owned();
     let (from, pending) = match half.topic() {
         TRANS_HALF_TOPIC => {
-            let claimed = shared.transactions().claim(half.queue_offset());
+            let claimed = shared.transactions().claim_to_move(half.queue_offset());
             let (from, pending) = claimed.ok_or_else(|| failed("it has its verdict"))?;
             (Some(from), Pending { checks: 0, ..pending })
         }

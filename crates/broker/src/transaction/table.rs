@@ -1,12 +1,12 @@
 //! Half messages without a verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytestring::ByteString;
 use rocketwire_store::Appended;
 use serde::{Deserialize, Serialize};
 
-use crate::planted::planted;
+use crate::{levels::CLOCK_SLACK_MS, planted::planted};
 
 /// Pending half messages by their offset in the half queue.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Transactions {
     /// `op_from` of half messages whose verdict is on its way to the log. A restart must find them: the verdict may
     /// not arrive there.
     claimed: BTreeMap<i64, i64>,
+    /// Those of `claimed` that are on their way to the log once more. They have no verdict yet.
+    moving: BTreeSet<i64>,
     /// Former offsets of half messages that were stored anew since: producers may know them by those.
     aliases: BTreeMap<i64, i64>,
     limit: usize,
@@ -67,6 +69,7 @@ impl Transactions {
         Transactions {
             pending: BTreeMap::new(),
             claimed: BTreeMap::new(),
+            moving: BTreeSet::new(),
             aliases: BTreeMap::new(),
             limit,
             half_end: 0,
@@ -117,7 +120,7 @@ impl Transactions {
 
     /// A half message that was claimed is stored once more: it waits at its new offset.
     pub(crate) fn moved(&mut self, from: i64, half_offset: i64, mut pending: Pending) {
-        self.claimed.remove(&from);
+        self.unclaim(from);
         self.pending.remove(&from);
         pending.former.push(from);
         self.aliases.extend(pending.former.iter().map(|former| (*former, half_offset)));
@@ -144,8 +147,7 @@ impl Transactions {
     /// Takes a half message for its verdict, by its offset or a former one; tells where it is. [`put_back`](Self::put_back), [`done`](Self::done) or
     /// [`forget`](Self::forget) must follow. `None`: it has one, or was never there.
     pub(crate) fn claim(&mut self, half_offset: i64) -> Option<(i64, Pending)> {
-        let now_at = self.aliases.get(&half_offset).filter(|_| !planted("late verdict ignored"));
-        let half_offset = now_at.copied().unwrap_or(half_offset);
+        let half_offset = self.now_at(half_offset);
         let pending = self.pending.remove(&half_offset)?;
         for former in &pending.former {
             self.aliases.remove(former);
@@ -154,9 +156,35 @@ impl Transactions {
         Some((half_offset, pending))
     }
 
+    /// Takes a half message to store it once more, by its offset or a former one; a verdict has to wait meanwhile.
+    /// [`moved`](Self::moved) or [`put_back`](Self::put_back) must follow. `None`: it has its verdict, or is being moved.
+    pub(crate) fn claim_to_move(&mut self, half_offset: i64) -> Option<(i64, Pending)> {
+        let half_offset = self.now_at(half_offset);
+        let pending = self.pending.remove(&half_offset)?;
+        self.claimed.insert(half_offset, pending.op_from);
+        self.moving.insert(half_offset);
+        Some((half_offset, pending))
+    }
+
+    /// Whether a half message is being stored once more, by its offset or a former one.
+    pub(crate) fn is_moving(&self, half_offset: i64) -> bool {
+        self.moving.contains(&self.now_at(half_offset))
+    }
+
+    /// The newest offset of a half message.
+    fn now_at(&self, half_offset: i64) -> i64 {
+        let now_at = self.aliases.get(&half_offset).filter(|_| !planted("late verdict ignored"));
+        now_at.copied().unwrap_or(half_offset)
+    }
+
+    fn unclaim(&mut self, half_offset: i64) {
+        self.claimed.remove(&half_offset);
+        self.moving.remove(&half_offset);
+    }
+
     /// The verdict could not be stored: the half message waits again.
     pub(crate) fn put_back(&mut self, half_offset: i64, pending: Pending) {
-        self.claimed.remove(&half_offset);
+        self.unclaim(half_offset);
         self.aliases.extend(pending.former.iter().map(|former| (*former, half_offset)));
         self.pending.insert(half_offset, pending);
     }
@@ -172,17 +200,18 @@ impl Transactions {
         for former in self.pending.remove(&half_offset).map(|pending| pending.former).unwrap_or_default() {
             self.aliases.remove(&former);
         }
-        self.claimed.remove(&half_offset);
+        self.unclaim(half_offset);
         self.changes += 1;
     }
 
-    /// Half messages that have waited since before `before_ms`, at most `limit`, those that were asked about
-    /// least first.
-    pub(crate) fn due(&self, before_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
+    /// Half messages that have waited for at least `timeout_ms`, at most `limit`, those that were asked about
+    /// least first. Those that wait since a time to come were stored before the clock was set back: they are due, too.
+    pub(crate) fn due(&self, now_ms: i64, timeout_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
+        let is_due = |age_ms: i64| age_ms >= timeout_ms || age_ms < -CLOCK_SLACK_MS;
         let mut due: Vec<(i32, i64)> = self
             .pending
             .iter()
-            .filter(|(_, p)| p.since_ms <= before_ms)
+            .filter(|(_, p)| is_due(now_ms.saturating_sub(p.since_ms)))
             .map(|(offset, p)| (p.checks, *offset))
             .collect();
         due.sort_unstable();
@@ -195,11 +224,17 @@ impl Transactions {
         self.changes
     }
 
-    /// What is kept over a restart.
+    /// What is kept over a restart. A half message is read again from where it was first: its producer may know it by
+    /// that.
     pub(crate) fn snapshot(&self) -> TransactionSnapshot {
         let pending = self.pending.first_key_value().map(|(offset, pending)| (*offset, pending.op_from));
         let claimed = self.claimed.first_key_value().map(|(offset, op_from)| (*offset, *op_from));
-        let first = pending.into_iter().chain(claimed).min();
+        let op_from = |now_at| {
+            let of_pending = self.pending.get(now_at).map(|pending| &pending.op_from);
+            of_pending.or(self.claimed.get(now_at)).copied()
+        };
+        let former = self.aliases.first_key_value().and_then(|(former, at)| Some((*former, op_from(at)?)));
+        let first = [pending, claimed, former].into_iter().flatten().min();
         let (half_from, op_from) = first.unwrap_or((self.half_end, self.op_end));
         TransactionSnapshot { half_from, op_from }
     }
@@ -255,18 +290,18 @@ mod tests {
         let mut table = Transactions::new(10);
         table.prepared(&appended(0), half(), 1_000);
         table.prepared(&appended(1), half(), 1_001);
-        assert!(table.due(999, 10).is_empty());
-        let due = table.due(1_000, 10);
+        assert!(table.due(6_999, 6_000, 10).is_empty());
+        let due = table.due(7_000, 6_000, 10);
         assert_eq!(due.len(), 1);
         assert_eq!((due[0].0, due[0].1.checks), (0, 0));
         asked(&mut table, 0, 2);
-        assert_eq!(table.due(2_000, 1)[0].0, 1, "what was asked about least comes first");
-        assert_eq!(table.due(2_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(table.due(8_000, 6_000, 1)[0].0, 1, "what was asked about least comes first");
+        assert_eq!(table.due(8_000, 6_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [0, 1]);
     }
 
     /// A half message is asked about: it is stored anew.
     fn asked(table: &mut Transactions, from: i64, to: i64) {
-        let (offset, mut pending) = table.claim(from).unwrap();
+        let (offset, mut pending) = table.claim_to_move(from).unwrap();
         pending.checks += 1;
         table.moved(offset, to, pending);
     }
@@ -277,7 +312,11 @@ mod tests {
         table.prepared(&appended(0), half(), 1_000);
         asked(&mut table, 0, 1);
         asked(&mut table, 1, 2);
-        assert_eq!((table.len(), table.snapshot().half_from), (1, 2));
+        assert_eq!(
+            (table.len(), table.snapshot().half_from),
+            (1, 0),
+            "a restart must know its former offsets"
+        );
         let (offset, pending) = table.claim(0).unwrap();
         assert_eq!((offset, pending.checks), (2, 2));
         assert!(table.claim(1).is_none() && table.claim(2).is_none());
@@ -286,6 +325,31 @@ mod tests {
         table.done(2, 1);
         assert!(table.claim(0).is_none());
         assert!(table.aliases.is_empty());
+    }
+
+    #[test]
+    fn a_verdict_waits_while_its_half_message_is_moved() {
+        let mut table = Transactions::new(10);
+        table.prepared(&appended(0), half(), 1_000);
+        asked(&mut table, 0, 1);
+        let (offset, pending) = table.claim_to_move(1).unwrap();
+        assert!(table.is_moving(0) && table.is_moving(1) && !table.is_moving(2));
+        assert!(table.claim(0).is_none() && table.claim_to_move(0).is_none());
+        table.moved(offset, 2, pending);
+        assert!(!table.is_moving(0) && !table.is_moving(2));
+        let (offset, pending) = table.claim_to_move(0).unwrap();
+        table.put_back(offset, pending);
+        assert!(!table.is_moving(2));
+        assert_eq!(table.claim(0).unwrap().0, 2);
+        assert!(!table.is_moving(0), "it has a verdict");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nobody_from_being_asked() {
+        let mut table = Transactions::new(10);
+        table.prepared(&appended(0), half(), 1_000_000);
+        assert!(table.due(1_000_000 - CLOCK_SLACK_MS, 6_000, 10).is_empty(), "a little is waited for");
+        assert_eq!(table.due(1_000_000 - CLOCK_SLACK_MS - 1, 6_000, 10).len(), 1);
     }
 
     #[test]
@@ -299,7 +363,7 @@ mod tests {
         table.note(3, Some(1), 2);
         table.pending.remove(&4);
         table.note(4, Some(2), 1);
-        assert_eq!(table.due(1_000, 10).iter().map(|(o, p)| (*o, p.checks)).collect::<Vec<_>>(), [(3, 2)]);
+        assert_eq!(table.due(1_000, 0, 10).iter().map(|(o, p)| (*o, p.checks)).collect::<Vec<_>>(), [(3, 2)]);
         assert_eq!(table.claim(0).unwrap().0, 3);
     }
 

@@ -121,6 +121,40 @@ async fn a_verdict_that_comes_before_the_flush_of_its_half_message_counts() {
     node.stop().await.unwrap();
 }
 
+/// A half message is stored anew before its producer is asked. Until that is on the disk there is no place for a verdict, and
+/// the one that the producer sends just then must not be taken for a second one.
+#[tokio::test]
+#[allow(clippy::await_holding_lock)] // the gate is closed meanwhile
+async fn a_verdict_waits_for_the_half_message_that_is_stored_anew() {
+    let node = OnBroken::start().await;
+    let half = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}PG\u{2}";
+    let sent: SendMessageResponseHeader = node.call(send("T", "half", half)).await.response_header().unwrap();
+    let closed = node.flushes.gate.lock().unwrap();
+    node.clock.advance(Duration::from_secs(30));
+    let is_waiting = || {
+        let families = node.node.broker.metrics();
+        families.iter().any(|family| family.name == "rocketmq_half_messages" && !family.samples.is_empty())
+    };
+    eventually("it is stored anew", || !is_waiting()).await;
+    let id: OffsetMessageId = sent.msg_id.parse().unwrap();
+    let commit = EndTransactionRequestHeader {
+        producer_group: "PG".into(),
+        tran_state_table_offset: sent.queue_offset,
+        commit_log_offset: id.offset,
+        commit_or_rollback: 8,
+        msg_id: "id".into(),
+        ..Default::default()
+    };
+    let (client, addr) = (node.node.client.clone(), node.node.addr());
+    let ended = tokio::spawn(async move { client.invoke(&addr, Command::of(&commit), PATIENCE).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(closed);
+    assert_eq!(ended.await.unwrap().unwrap().code, 0);
+    let delivered = decode(node.call(pull("T", 0, 0, "*", None)).await.body);
+    assert_eq!(delivered.iter().map(|message| message.body()).collect::<Vec<_>>(), ["half"]);
+    node.stop().await.unwrap();
+}
+
 /// After a failed flush nothing is promised any more, by anyone; everybody is told why and what to do; reading goes on.
 #[tokio::test]
 async fn after_a_failed_flush_every_write_is_14_with_the_reason_and_reading_goes_on() {

@@ -243,3 +243,53 @@ async fn a_verdict_after_the_time_that_the_producer_reserved_is_604_but_its_answ
     client.ok(Command::of(&end(&short, 8))).await;
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_producers_clock_says_nothing_about_how_long_its_message_waits() {
+    // spec: client 159
+    let node = Node::start().await;
+    let client = node.client();
+    let born = [i64::MIN, 0, START_MS - 365 * 86_400_000, START_MS + 365 * 86_400_000, i64::MAX];
+    for (n, born) in born.iter().enumerate() {
+        let mut header = send_header("T", HALF);
+        header.born_timestamp = *born;
+        client.ok(Command::of(&header).with_body(n.to_string())).await;
+    }
+    let node = node.restart().await;
+    let (client, producing) = (node.client(), node.client());
+    producing.heartbeat(&producer("p", "PG")).await;
+    node.clock.advance(Duration::from_secs(30));
+    eventually("the producer is asked about each", || producing.received(39).len() == born.len()).await;
+    assert!(client.messages("TRANS_CHECK_MAX_TIME_TOPIC", 0, 0).await.is_empty(), "none is given up");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_late_verdict_counts_after_a_restart_too() {
+    // spec: broker B.12
+    let node = Node::start().await;
+    let (client, producing) = (node.client(), node.client());
+    let first = client.send("T", "x", HALF).await;
+    for round in 1..=2 {
+        producing.heartbeat(&producer("p", "PG")).await;
+        node.clock.advance(Duration::from_secs(30));
+        eventually("the producer is asked", || producing.received(39).len() == round).await;
+    }
+    let node = node.restart().await;
+    let client = node.client();
+    client.ok(Command::of(&end(&first, 8))).await;
+    assert_eq!(client.messages("T", 0, 0).await.len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_committed_message_arrives_however_long_its_properties_are() {
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "short", HALF).await;
+    let short = client.messages("RMQ_SYS_TRANS_HALF_TOPIC", 0, 0).await;
+    let long = client.send("T", "long", &filled(HALF, &short[0])).await;
+    client.ok(Command::of(&end(&long, 8))).await;
+    assert_eq!(client.messages("T", 0, 0).await[0].body(), "long");
+    node.stop().await;
+}
