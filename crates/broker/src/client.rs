@@ -47,6 +47,8 @@ pub(crate) fn heartbeat(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<P
                 is_sub_change |= clients.update_fingerprint(&consumer.group_name, data.heartbeat_fingerprint);
             }
             changes.extend(clients.register_consumer(&from, &data, consumer, now).map_err(too_many)?);
+            // It keeps its subscriptions back because we knew them, before a restart or before all members were gone.
+            is_sub_change |= data.without_sub && clients.has_no_subscription(&consumer.group_name);
         }
         if !call.connection.is_open() {
             // It closed before it was registered, and nobody will tell again.
@@ -105,8 +107,8 @@ fn prepare_group(shared: &Shared, consumer: &ConsumerData, disk: Disk) -> Result
         None if shared.options.auto_create_group => shared.group_or_create(&consumer.group_name, disk)?,
         None => return Ok(()),
     };
-    let mut retry =
-        new_config(&name::retry_topic(&consumer.group_name), config.retry_queue_nums, PERM_READ | PERM_WRITE);
+    let queues = config.retry_queue_nums.max(0);
+    let mut retry = new_config(&name::retry_topic(&consumer.group_name), queues, PERM_READ | PERM_WRITE);
     if shared.topic(&retry.topic_name).is_none() {
         retry.order = consumer
             .subscription_data_set

@@ -62,11 +62,15 @@ pub(crate) fn query(shared: &Shared, call: Call<'_>) -> Result<Plan, Stop> {
     Ok(Command::response(ResponseCode::SUCCESS).with_header(&header).into())
 }
 
-/// Whether a queue's first message was never deleted and is still in memory.
+/// All of a log of this size counts as in memory. Java: 40 % of the machine's memory, whatever is there in fact.
+const YOUNG_LOG_BYTES: i64 = 4 << 30;
+
+/// Whether a queue's first message was never deleted, and is in memory or might be.
 fn begins_at_zero(shared: &Shared, topic: &str, queue_id: i32) -> bool {
     queue(shared, topic, queue_id).is_some_and(|queue| {
-        let bounds = shared.store.bounds(queue);
-        bounds.min <= 0 && bounds.max > 0 && shared.store.is_resident(queue, 0)
+        let (bounds, log) = (shared.store.bounds(queue), shared.store.physical_bounds());
+        let is_young = || log.max - log.min <= YOUNG_LOG_BYTES || shared.store.is_resident(queue, 0);
+        bounds.min <= 0 && bounds.max > 0 && is_young()
     })
 }
 

@@ -188,6 +188,11 @@ impl<C: Clone> Clients<C> {
         before != 0 && before != fingerprint
     }
 
+    /// Whether nobody has said yet what a group subscribes to.
+    pub(crate) fn has_no_subscription(&self, group: &str) -> bool {
+        self.consumers.get(group).is_none_or(|group| group.subscriptions.is_empty())
+    }
+
     /// Takes a connection out of a producer group.
     pub(crate) fn unregister_producer(&mut self, connection: u64, group: &str) {
         if let Some(members) = self.producers.get_mut(group) {

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use rocketwire_broker::BrokerOptions;
 use rocketwire_protocol::{
-    Command,
+    Command, RequestCode,
     body::{
         self, GetConsumerListByGroupResponseBody, HeartbeatData, LockBatchRequestBody, LockBatchResponseBody,
-        MessageQueue,
+        MessageQueue, SubscriptionGroupConfig,
     },
     header::*,
 };
@@ -174,5 +174,38 @@ async fn heartbeats_are_bounded() {
         assert_eq!(client.call(heartbeat(&consumer("c", group, vec![]))).await.code, 29, "{group:?}");
     }
     client.heartbeat(&consumer("c", "CG", vec![])).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_knows_no_subscription_asks_for_it() {
+    let node = Node::start().await;
+    let client = node.client();
+    let mut beat = consumer("c", "CG", vec![subscription("T", "*", 1)]);
+    beat.heartbeat_fingerprint = 7;
+    client.heartbeat(&beat).await;
+    let node = node.restart().await;
+    let client = node.client();
+    beat.without_sub = true;
+    beat.consumer_data_set[0].subscription_data_set.clear();
+    let changed = |response: Command| response.fields.get("IS_SUB_CHANGE").unwrap().to_string();
+    assert_eq!(changed(client.heartbeat(&beat).await), "true", "it comes with the next heartbeat");
+    beat.without_sub = false;
+    beat.consumer_data_set = consumer("c", "CG", vec![subscription("T", "*", 1)]).consumer_data_set;
+    assert_eq!(changed(client.heartbeat(&beat).await), "false");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_without_queues_for_retries_is_a_group() {
+    // spec: broker B.4
+    let node = Node::start().await;
+    let client = node.client();
+    for (group, retry_queue_nums) in [("none", 0), ("fewer", -1)] {
+        let config = SubscriptionGroupConfig { retry_queue_nums, ..SubscriptionGroupConfig::new(group) };
+        let update = Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP);
+        client.ok(update.with_body(body::encode(&config))).await;
+        client.heartbeat(&consumer("c", group, vec![subscription("T", "*", 1)])).await;
+    }
     node.stop().await;
 }

@@ -141,3 +141,14 @@ async fn a_reset_reaches_whoever_pulls_next() {
     assert_eq!(table.offset_table.into_values().collect::<Vec<_>>(), [5, 0, 0, 0]);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_queue_is_young_after_a_restart_too() {
+    // spec: client 153
+    let node = Node::start().await;
+    node.client().send("T", "x", "").await;
+    let node = node.restart().await;
+    let response = node.client().ok(query("T", 0, None)).await;
+    assert_eq!(response.fields.get("offset").unwrap(), "0");
+    node.stop().await;
+}
