@@ -101,6 +101,9 @@ impl Cluster {
     }
 }
 
+/// As good as for ever, and far from where clocks run over.
+const LONGEST: Duration = Duration::from_secs(1_000_000 * 86_400);
+
 /// `300us`, `20ms`, `3s`, `2m`, `1h`; a number alone is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
@@ -116,7 +119,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         }
     };
     let number: f64 = number.parse().map_err(|_| "a number and a unit are wanted, as in 500ms".to_owned())?;
-    Duration::try_from_secs_f64(number * scale).map_err(|_| "that is too long".to_owned())
+    let duration = Duration::try_from_secs_f64(number * scale).ok().filter(|duration| *duration <= LONGEST);
+    duration.ok_or_else(|| "that is too long".to_owned())
 }
 
 /// Bytes: `512`, `4k`, `16m` (powers of 1024).
@@ -182,6 +186,7 @@ mod tests {
         assert!(duration("3 weeks").is_err());
         assert!(duration("-3s").is_err());
         assert!(duration("s").is_err());
+        assert!(duration("4000000000000000h").is_err());
     }
 
     #[test]

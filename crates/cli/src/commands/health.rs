@@ -45,6 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ))
     })?;
     let verdict = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim_end());
+    if !answer.starts_with("HTTP/1.") {
+        return Err(Failure::new(format_args!(
+            "what listens at {} does not speak HTTP; the address after --metrics is wanted",
+            args.address
+        )));
+    }
     if !answer.starts_with("HTTP/1.1 200 ") {
         return Err(Failure::new(format_args!("{} is not well: {verdict}", args.address)));
     }
@@ -80,9 +86,12 @@ fn exchange(
     let mut part = [0; 4096];
     while answer.len() < MAX_ANSWER {
         stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut part)? {
-            0 => break,
-            n => answer.extend_from_slice(part.get(..n).unwrap_or_default()),
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(part.get(..n).unwrap_or_default()),
+            // What a read says when its time is over, on Unix.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => left().map(drop)?,
+            Err(error) => return Err(error),
         }
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -32,8 +32,17 @@ fn metrics_are_served_where_the_ready_line_says() {
     run(&["health", &metrics], b"").ok();
     assert_eq!(run(&["health", "--ready", &metrics], b"").ok().stdout, "ok\n");
     assert_eq!(serve.log(), "");
+    run(&["health", &serve.address], b"").failed(1, &[&serve.address, "does not speak HTTP"]);
     drop(serve);
     run(&["health", &metrics], b"").failed(1, &[&metrics, "--metrics"]);
+}
+
+#[test]
+fn what_does_not_answer_is_not_well() {
+    // The system takes the connection, and nobody else does.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    run(&["health", "--timeout", "200ms", &address], b"").failed(1, &[&address, "timed out"]);
 }
 
 #[test]

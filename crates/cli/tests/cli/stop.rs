@@ -56,6 +56,21 @@ fn consume_commits_when_it_is_stopped() {
 }
 
 #[test]
+fn consume_can_be_stopped_before_it_has_found_its_queues() {
+    // The system takes the connection, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let args = ["consume", "-n", &address, "-t", "T", "-g", "g"];
+    let mut consumer = command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let _connected = silent.accept().unwrap();
+    signal(&consumer, "INT");
+    assert_eq!(wait(&mut consumer).code(), Some(0));
+    let mut said = String::new();
+    consumer.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+}
+
+#[test]
 fn send_tells_what_it_has_sent_when_it_is_stopped() {
     for name in ["INT", "TERM"] {
         let serve = Serve::memory();

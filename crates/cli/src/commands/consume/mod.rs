@@ -100,16 +100,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 async fn consume(args: &Args, client: &Client) -> Result<(), Failure> {
     let mut stop = stop::Signals::new()?;
-    let queues = client.queues(&args.topic).await.map_err(Failure::new)?;
     let (batches, mut incoming) = mpsc::channel(WAITING);
-    let mut pulls = JoinSet::new();
-    for queue in queues {
-        let start = pull::start(client, &args.group, &queue, args.from == From::Latest, args.end).await?;
-        let mut options = pull::options(&args.group, filter(args), args.end, args.timeout);
-        options.max_messages = args.batch.pull_batch;
-        pulls.spawn(pull::run(client.clone(), queue, start, options, batches.clone()));
-    }
-    drop(batches);
+    let mut pulls = tokio::select! {
+        pulls = begin(args, client, batches) => pulls?,
+        () = stop.asked() => return Ok(()),
+    };
     let mut printer = print::Printer::new(args.output, args.count);
     let mut commits = Commits::default();
     let mut next_commit = Instant::now() + COMMIT;
@@ -151,6 +146,23 @@ async fn consume(args: &Args, client: &Client) -> Result<(), Failure> {
         () = stop.asked() => Err(Failure::new("stopped before the offsets were committed: what was printed will come again")),
     };
     printed.and(pulled).and(committed)
+}
+
+/// Finds the queues and where to begin in each, and reads them all.
+async fn begin(
+    args: &Args,
+    client: &Client,
+    batches: mpsc::Sender<pull::Batch>,
+) -> Result<JoinSet<Result<(), Failure>>, Failure> {
+    let queues = client.queues(&args.topic).await.map_err(Failure::new)?;
+    let mut pulls = JoinSet::new();
+    for queue in queues {
+        let start = pull::start(client, &args.group, &queue, args.from == From::Latest, args.end).await?;
+        let mut options = pull::options(&args.group, filter(args), args.end, args.timeout);
+        options.max_messages = args.batch.pull_batch;
+        pulls.spawn(pull::run(client.clone(), queue, start, options, batches.clone()));
+    }
+    Ok(pulls)
 }
 
 fn filter(args: &Args) -> FilterExpression {

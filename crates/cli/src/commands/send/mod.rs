@@ -120,7 +120,8 @@ async fn send(args: &Args, client: &Client) -> Result<(), Failure> {
     };
     let from_stdin = args.body.iter().any(|body| body == "-");
     let source = lines::Source::new(&args.body, args.count);
-    let report = report::Report::new(args.output, from_stdin || args.body.len() as u64 * args.count > 20);
+    let in_all = args.count.saturating_mul(args.body.len() as u64);
+    let report = report::Report::new(args.output, from_stdin || in_all > 20);
     let (ask, asked) = watch::channel(false);
     let pipeline =
         pipeline::Pipeline::new(producer, queues, usize::from(args.inflight), args.ordered, report);
