@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest client id in bytes; Java's are below 100.
-const CLIENT_ID_MAX: usize = 1_024;
+pub(crate) const CLIENT_ID_MAX: usize = 1_024;
 
 /// Request 34.
 pub(crate) fn heartbeat(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
@@ -75,12 +75,7 @@ fn check_bounds(shared: &Shared, data: &HeartbeatData) -> Result<(), Stop> {
         let limit = options.max_heartbeat_subscriptions;
         return invalid(format!("{subscriptions} subscriptions in a heartbeat exceed {limit}"));
     }
-    if data.client_id.is_empty() || data.client_id.len() > CLIENT_ID_MAX {
-        return invalid(format!(
-            "a client id of {} bytes is not one of 1 to {CLIENT_ID_MAX}",
-            data.client_id.len()
-        ));
-    }
+    check_client_id(&data.client_id)?;
     for group in &data.producer_data_set {
         // A producer group is stored nowhere; only its length matters.
         if group.group_name.len() > CLIENT_ID_MAX {
@@ -99,6 +94,14 @@ fn check_bounds(shared: &Shared, data: &HeartbeatData) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+pub(crate) fn check_client_id(id: &str) -> Result<(), Stop> {
+    if (1..=CLIENT_ID_MAX).contains(&id.len()) {
+        return Ok(());
+    }
+    let remark = format!("a client id of {} bytes is not one of 1 to {CLIENT_ID_MAX}", id.len());
+    Err(refuse(ResponseCode::INVALID_PARAMETER, remark))
 }
 
 fn prepare_group(shared: &Shared, consumer: &ConsumerData, disk: Disk) -> Result<(), Stop> {

@@ -134,8 +134,11 @@ pub(super) fn all_groups(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<
         for topic in topics {
             let stats = consume_stats(shared, &group, [topic])?;
             for offsets in stats.offset_table.values() {
-                list.total_diff += offsets.broker_offset - offsets.consumer_offset;
-                list.total_inflight_diff += offsets.pull_offset - offsets.consumer_offset;
+                // An offset is what a consumer said: any number.
+                let behind = |offset: i64| offset.saturating_sub(offsets.consumer_offset);
+                list.total_diff = list.total_diff.saturating_add(behind(offsets.broker_offset));
+                list.total_inflight_diff =
+                    list.total_inflight_diff.saturating_add(behind(offsets.pull_offset));
             }
             if !stats.offset_table.is_empty() {
                 of_group.push(stats);

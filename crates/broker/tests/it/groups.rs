@@ -138,6 +138,21 @@ async fn leases_are_exclusive_until_they_are_given_back_or_expire() {
     assert_eq!(locked("b").await, 2);
     node.clock.advance(Duration::from_secs(61));
     assert_eq!(locked("a").await, 2);
+    // A lease is kept with its names. These are none.
+    let long = "x".repeat(1 << 20);
+    let absurd = LockBatchRequestBody {
+        client_id: "c".into(),
+        consumer_group: "CG".into(),
+        mq_set: vec![MessageQueue::new(&*long, "broker-a", 0), MessageQueue::new("T", &*long, 0)],
+        ..Default::default()
+    };
+    let lock = |body: &LockBatchRequestBody| {
+        Command::of(&LockBatchMqRequestHeader::default()).with_body(body::encode(body))
+    };
+    let response = client.ok(lock(&absurd)).await;
+    assert!(body::decode::<LockBatchResponseBody>(&response.body).unwrap().lock_ok_mq_set.is_empty());
+    let absurd = LockBatchRequestBody { client_id: long.into(), mq_set: Vec::new(), ..absurd };
+    assert_eq!(client.call(lock(&absurd)).await.code, 29);
     node.stop().await;
 }
 
