@@ -31,6 +31,8 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
         let remark = format!("the broker[{}] pulling message is forbidden", shared.ip(call));
         return Err(forbid(Forbidden::Broker, remark));
     }
+    // The first pass commits. Until a second one the consumer may have come further.
+    let is_first = disk == Disk::Avoid || shared.group(&header.consumer_group).is_none();
     let group = check_group(shared, &header.consumer_group, disk)?;
     let (topic, queue) = check_queue(shared, &header, call)?;
     let filter = check_subscription(shared, &header, &group)?;
@@ -44,7 +46,7 @@ pub(crate) fn plan(shared: &Arc<Shared>, call: Call<'_>, disk: Disk) -> Result<P
         max_messages: header.max_msg_nums,
         filter,
     };
-    if header.sys_flag & COMMIT_OFFSET != 0 {
+    if is_first && header.sys_flag & COMMIT_OFFSET != 0 {
         shared.offsets().commit(&task.group, task.topic.name(), task.queue_id, header.commit_offset);
     }
     if let Some(response) = moved(shared, &task) {

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_protocol::{Command, header::ViewMessageRequestHeader};
+use rocketwire_protocol::{Command, header::*};
 use rocketwire_store::MemoryStorage;
 use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 
@@ -82,11 +82,53 @@ async fn a_second_sender_waits_until_the_topic_is_saved() {
     node.stop().await.unwrap();
 }
 
+/// A runtime with one thread that may wait for the disk.
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap()
+}
+
+#[test]
+fn a_pull_that_waits_for_the_disk_does_not_commit_once_more_behind_it() {
+    // spec: client 151
+    one_thread().block_on(async {
+        let node = Node::start().await;
+        let client = node.client();
+        client.send("T", "x", "").await;
+        client.heartbeat(&consumer("c", "CG", vec![])).await;
+        let (free, taken) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || taken.recv().is_ok());
+        // What an SQL92 expression costs is not for the connection's own thread.
+        let mut header = pull_header("T", 0, 1);
+        (header.sys_flag, header.commit_offset) = (4 | 1, 7);
+        header.subscription = Some("a IS NULL".into());
+        header.expression_type = Some("SQL92".into());
+        let (asked, addr) = (client.remoting.clone(), client.addr.clone());
+        let asking = tokio::spawn(async move { asked.invoke(&addr, Command::of(&header), PATIENCE).await });
+        let committed = async || {
+            let header = QueryConsumerOffsetRequestHeader {
+                consumer_group: "CG".into(),
+                topic: "T".into(),
+                ..Default::default()
+            };
+            client.ok(Command::of(&header)).await.fields.get("offset").unwrap().to_string()
+        };
+        let since = std::time::Instant::now();
+        while committed().await != "7" {
+            assert!(since.elapsed() < PATIENCE, "the pull's offset counts when it comes");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        client.ok(commit("CG", "T", 0, 9)).await;
+        drop(free);
+        taken.await.unwrap();
+        assert_eq!(asking.await.unwrap().unwrap().code, 19);
+        assert_eq!(committed().await, "9");
+        node.stop().await;
+    });
+}
+
 #[test]
 fn a_request_that_waited_too_long_for_the_disk_is_sent_away() {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
-    runtime.block_on(async {
+    one_thread().block_on(async {
         let node = Node::start().await;
         let client = node.client();
         let waiting = |clock: Arc<ManualClock>, request: Command| {
