@@ -251,7 +251,7 @@ fn delay_failed(shared: &Shared, level: i32, error: &dyn std::fmt::Display) {
 fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
     let topic = record.property(property::REAL_TOPIC)?;
     let queue_id: i32 = record.property(property::REAL_QID)?.parse().ok()?;
-    let Some(queue) = shared.topic(topic).and_then(|topic| topic.queue(queue_id)) else {
+    let Some(queue) = shared.queue_of(topic, queue_id) else {
         tracing::warn!(topic, queue_id, "the topic of a delayed message is gone, and so is the message");
         return None;
     };

@@ -177,6 +177,14 @@ impl Shared {
         self.topics().find(name)
     }
 
+    /// The queue for a message that waited. Its topic may have fewer queues by now; it goes where it would have gone, and
+    /// is seen when they are there again. `None`: the topic is gone.
+    pub(crate) fn queue_of(&self, topic: &str, queue_id: i32) -> Option<QueueId> {
+        let topic = self.topic(topic)?;
+        let of_store = || Some(self.store.queue(topic.name(), u32::try_from(queue_id).ok()?));
+        topic.queue(queue_id).or_else(of_store)
+    }
+
     /// A group's settings.
     pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
         self.groups().find(name)

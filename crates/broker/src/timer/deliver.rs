@@ -230,8 +230,8 @@ fn rolled(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
 fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8>)> {
     let topic = record.property(property::REAL_TOPIC)?;
     let queue_id: i32 = record.property(property::REAL_QID)?.parse().ok()?;
-    let Some(queue) = shared.topic(topic).and_then(|topic| topic.queue(queue_id)) else {
-        lost(shared, &format!("queue {queue_id} of its topic {topic} is gone"));
+    let Some(queue) = shared.queue_of(topic, queue_id) else {
+        lost(shared, &format!("its topic {topic} is gone"));
         return None;
     };
     if name::is_send_forbidden(topic) {

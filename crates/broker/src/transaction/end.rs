@@ -137,7 +137,7 @@ fn real_message(shared: &Shared, half: &RecordView) -> Result<(QueueId, Vec<u8>)
     } else {
         (real_topic, real_queue)
     };
-    let queue = shared.topic(&topic).and_then(|topic| topic.queue(queue_id)).ok_or_else(|| {
+    let queue = shared.queue_of(&topic, queue_id).ok_or_else(|| {
         refuse(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{topic}] queue {queue_id} not exist"))
     })?;
     let sys_flag = half.sys_flag().with_transaction_type(TransactionType::Commit);

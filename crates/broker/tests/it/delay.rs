@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use rocketwire_broker::BrokerOptions;
-use rocketwire_protocol::message::RecordView;
+use rocketwire_protocol::{
+    Command,
+    header::*,
+    message::{OffsetMessageId, RecordView},
+};
 
 use crate::support::*;
 
@@ -126,5 +130,42 @@ async fn a_delayed_message_arrives_however_long_its_properties_are() {
     client.send("T", "long", &filled(delayed, &short[0])).await;
     node.clock.advance(Duration::from_secs(1));
     assert_eq!(client.wait_for("T", 0, 2).await[1].body(), "long");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_waited_is_kept_though_its_topic_has_fewer_queues_now() {
+    let node = Node::start().await;
+    let client = node.client();
+    let create = |queues| Command::of(&create_header("T", queues));
+    client.ok(create(4)).await;
+    let to_the_last = async |body: &str, properties: &str| -> SendMessageResponseHeader {
+        let header = SendMessageRequestHeaderV2 { queue_id: 3, ..send_header("T", properties) };
+        let command = Command::of(&header).with_body(body.to_owned());
+        client.ok(command).await.response_header().unwrap()
+    };
+    to_the_last("level", "DELAY\u{1}1\u{2}").await;
+    to_the_last("timer", "TIMER_DELAY_SEC\u{1}2\u{2}").await;
+    let half = to_the_last("transaction", "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}PG\u{2}").await;
+    client.wait_for("rmq_sys_wheel_timer", 0, 1).await;
+    client.ok(create(1)).await;
+    let id: OffsetMessageId = half.msg_id.parse().unwrap();
+    let commit = EndTransactionRequestHeader {
+        producer_group: "PG".into(),
+        tran_state_table_offset: half.queue_offset,
+        commit_log_offset: id.offset,
+        commit_or_rollback: 8,
+        msg_id: "id".into(),
+        ..Default::default()
+    };
+    client.ok(Command::of(&commit)).await;
+    for _ in 0..2 {
+        node.clock.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(350)).await;
+    }
+    client.ok(create(4)).await;
+    let arrived = client.wait_for("T", 3, 3).await;
+    let bodies: Vec<_> = arrived.iter().map(|message| message.body()).collect();
+    assert_eq!(bodies, ["transaction", "level", "timer"]);
     node.stop().await;
 }
