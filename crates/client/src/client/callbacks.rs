@@ -18,7 +18,7 @@ use super::{ClientOptions, Inner};
 use crate::{
     Credentials,
     consumer::{self, PushCore},
-    producer::{self, CHECK_TIMEOUT},
+    producer,
 };
 
 /// The processors for requests from brokers, and the hooks of every call; the signature comes last.
@@ -101,8 +101,8 @@ async fn answer_check(
     let state = producer.check(message).await;
     let answer = producer::check_answer(&producer.group, &asked, &unique_id, state);
     // The same connection: that is where the broker waits for it.
-    let sent = tokio::time::timeout(CHECK_TIMEOUT, async { connection.invoke_oneway(answer) }).await;
-    if let Ok(Err(error)) = sent {
+    let remoting = &producer.client.inner.remoting;
+    if let Err(error) = remoting.invoke_oneway_on(&connection, answer) {
         tracing::warn!(%error, unique_id, "the answer to a transaction check was lost; the broker asks again");
     }
 }
@@ -173,6 +173,7 @@ fn consume_directly(client: &Arc<Inner>, request: Request) -> Answer {
         return Answer::Now(Command::error(ResponseCode::SYSTEM_ERROR, "the message cannot be read"));
     };
     message.broker_name = asked.broker_name.unwrap_or_default();
+    let message = consumer::with_original_topic(message, &consumer);
     Answer::later(run_directly(consumer, message))
 }
 

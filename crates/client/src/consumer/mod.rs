@@ -21,5 +21,6 @@ pub use delivery::{Delivery, DeliveryStream};
 pub use handler::{ConsumeResult, OrderlyResult};
 pub use options::{ConsumeFrom, PushConsumerOptions};
 pub use pull::PullConsumer;
+pub(crate) use pull_loop::with_original_topic;
 pub use push::{PushConsumer, PushConsumerBuilder, ShutdownReport};
 pub(crate) use status::{offsets, reset_offsets, running_info};

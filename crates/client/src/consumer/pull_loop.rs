@@ -151,7 +151,7 @@ fn submit(core: &PushCore, active: &Arc<ActiveQueue>, messages: Vec<MessageExt>)
 }
 
 /// A retry comes from `%RETRY%<group>`, and the handler sees the topic it was sent to.
-fn with_original_topic(mut message: MessageExt, core: &PushCore) -> MessageExt {
+pub(crate) fn with_original_topic(mut message: MessageExt, core: &PushCore) -> MessageExt {
     if let Some(prefixless) =
         message.topic.strip_prefix(rocketwire_protocol::message::name::RETRY_GROUP_TOPIC_PREFIX)
         && *prefixless == *core.group

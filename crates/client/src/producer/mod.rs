@@ -31,7 +31,7 @@ pub use transaction::{TransactionResult, TransactionState};
 use crate::{Client, RequestError, SendError, fault::FaultTable};
 use request::{Common, Compression, Prepared};
 use send::Target;
-pub(crate) use transaction::{CHECK_TIMEOUT, Checker, check_answer};
+pub(crate) use transaction::{Checker, check_answer};
 
 /// Sends messages of one group; clones are cheap and mean the same producer.
 ///

@@ -1,6 +1,6 @@
 //! Transactions: half message, local work, outcome, and the broker's question (spec client E.10).
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin};
 
 use bytestring::ByteString;
 use rocketwire_protocol::{
@@ -151,9 +151,6 @@ pub(crate) fn check_answer(
     };
     Command::of(&header).oneway()
 }
-
-/// The longest that the answer to a check may take to be written.
-pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

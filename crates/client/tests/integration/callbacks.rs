@@ -21,7 +21,7 @@ use rocketwire_protocol::{
 };
 use rocketwire_remoting::Connection;
 
-use crate::support::{Cluster, PATIENCE, eventually};
+use crate::support::{Cluster, PATIENCE, Seen, eventually};
 
 struct Scene {
     cluster: Cluster,
@@ -224,4 +224,28 @@ async fn on_a_new_connection_the_broker_is_told_again() {
     scene.cluster.put(&Message::new("T", "y"), 0);
     eventually("messages still come", || scene.handled.load(Ordering::SeqCst) == 2).await;
     scene.consumer.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_retry_that_is_handed_over_directly_has_its_own_topic() {
+    // spec: client 104
+    let cluster = Cluster::with_topic("T", 1).await;
+    let client = cluster.client();
+    let seen = Seen::default();
+    let consumer = client.push_consumer("CG").subscribe("T", "*").start(seen.collect()).await.unwrap();
+    let connection = cluster.state.members.lock().unwrap()["CG"][client.client_id()].clone();
+    let (_, physical) = cluster.state.store("a", "%RETRY%Other", 0, b"x", "RETRY_TOPIC\u{1}T\u{2}", 0, 1);
+    let foreign = cluster.state.log.lock().unwrap().at(physical).unwrap().raw();
+    let (_, physical) = cluster.state.store("a", "%RETRY%CG", 7, b"x", "RETRY_TOPIC\u{1}T\u{2}", 0, 1);
+    let own = cluster.state.log.lock().unwrap().at(physical).unwrap().raw();
+    for record in [foreign, own] {
+        let header = ConsumeMessageDirectlyResultRequestHeader {
+            consumer_group: "CG".into(),
+            ..ConsumeMessageDirectlyResultRequestHeader::default()
+        };
+        connection.invoke(Command::of(&header).with_body(record), PATIENCE).await.unwrap();
+    }
+    let topics: Vec<_> = seen.0.lock().unwrap().iter().map(|message| message.topic.to_string()).collect();
+    assert_eq!(topics, ["%RETRY%Other", "T"]);
+    consumer.shutdown(PATIENCE).await;
 }

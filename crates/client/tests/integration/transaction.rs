@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use rocketwire::{Message, MessageExt, ResponseCode, SendStatus, TransactionState};
+use rocketwire::{Client, Credentials, Message, MessageExt, ResponseCode, SendStatus, TransactionState};
 use rocketwire_protocol::{
     Command, RequestCode,
     header::{CheckTransactionStateRequestHeader, EndTransactionRequestHeader, SendMessageResponseHeader},
@@ -126,4 +126,26 @@ async fn a_half_message_that_is_refused_is_an_error() {
     let error = producer.send_in_transaction(Message::new("T", "x"), local).await.unwrap_err();
     assert_eq!(error.code(), Some(ResponseCode::NO_PERMISSION));
     assert!(!ran.load(Ordering::SeqCst) && ends(&cluster).is_empty());
+}
+
+#[tokio::test]
+async fn the_answer_to_a_broker_that_asks_is_signed_as_every_request_is() {
+    // spec: client 66 134 135
+    let cluster = Cluster::with_topic("T", 1).await;
+    let builder = Client::builder().name_servers(&cluster.address());
+    let builder = builder.credentials(Credentials::new("key", "secret"));
+    let client = builder.options(|options| options.namespace = Some("tenant".into())).build().unwrap();
+    let producer = client.producer("PG").checker(async |_| TransactionState::Commit).build().unwrap();
+    let unknown = async |_: Message| TransactionState::Unknown;
+    producer.send_in_transaction(Message::new("T", "x"), unknown).await.unwrap();
+    cluster.until("a heartbeat", |state| state.producers.lock().unwrap().contains_key("PG")).await;
+    let connection = cluster.state.producers.lock().unwrap()["PG"].clone();
+    let record = cluster.state.log.lock().unwrap().at(0).unwrap().raw();
+    let ask = Command::of(&CheckTransactionStateRequestHeader::default()).with_body(record);
+    connection.invoke_oneway(ask.oneway()).unwrap();
+    eventually("the answer", || ends(&cluster).len() == 2).await;
+    let (_, answer) = cluster.seen(RequestCode::END_TRANSACTION).remove(1);
+    assert_eq!(answer.fields.get("AccessKey").as_deref(), Some("key"));
+    assert!(answer.fields.get("Signature").is_some());
+    assert_eq!(answer.fields.get("ns").as_deref(), Some("tenant"));
 }

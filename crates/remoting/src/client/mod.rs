@@ -125,6 +125,16 @@ impl RemotingClient {
         self.connected(addr, begun, timeout).await?.invoke_oneway(command)
     }
 
+    /// [`Connection::invoke_oneway`] behind the hooks, which see it as any other request of this client: for what a
+    /// server is told on the connection that it asked by.
+    ///
+    /// # Errors
+    /// [`RpcError::Closed`], [`RpcError::Encode`], [`RpcError::Unwritten`], [`RpcError::Hook`].
+    pub fn invoke_oneway_on(&self, connection: &Connection, mut command: Command) -> Result<(), RpcError> {
+        self.before(&connection.remote_addr().to_string(), &mut command)?;
+        connection.invoke_oneway(command)
+    }
+
     /// The connection to `addr`, opened if need be.
     ///
     /// # Errors
