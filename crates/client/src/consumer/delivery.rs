@@ -86,22 +86,26 @@ impl Stream for DeliveryStream {
 /// What a handler of the stream returns.
 type Word = Pin<Box<dyn Future<Output = ConsumeResult> + Send>>;
 
-/// A handler that puts messages into a stream and waits for the word on each.
+/// A handler that puts messages into a stream and waits for the word on each. The stream ends once the sender is
+/// dropped.
 pub(super) fn channel(
     concurrency: usize,
-) -> (impl Fn(Vec<Arc<MessageExt>>) -> Word + Send + Sync + 'static, DeliveryStream) {
+) -> (impl Fn(Vec<Arc<MessageExt>>) -> Word + Send + Sync + 'static, mpsc::Sender<Delivery>, DeliveryStream) {
     let (sender, deliveries) = mpsc::channel(concurrency.max(1));
+    let into_stream = sender.downgrade();
     let handler = move |batch: Vec<Arc<MessageExt>>| -> Word {
-        let sender = sender.clone();
+        let sender = into_stream.upgrade();
         Box::pin(async move {
             let Some(message) = batch.into_iter().next() else { return ConsumeResult::Success };
+            let Some(sender) = sender else { return ConsumeResult::ReconsumeLater };
             let (outcome, word) = oneshot::channel();
             let delivery = Delivery { message, outcome: Some(outcome) };
             if sender.send(delivery).await.is_err() {
                 return ConsumeResult::ReconsumeLater;
             }
+            drop(sender);
             word.await.unwrap_or(ConsumeResult::ReconsumeLater)
         })
     };
-    (handler, DeliveryStream { deliveries })
+    (handler, sender, DeliveryStream { deliveries })
 }

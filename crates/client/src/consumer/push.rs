@@ -158,9 +158,15 @@ impl PushConsumerBuilder {
     /// # Errors
     /// See [`PushConsumerBuilder::start`].
     pub async fn stream(self) -> Result<(PushConsumer, DeliveryStream), RequestError> {
-        let (handler, stream) = delivery::channel(self.options.concurrency);
+        let (handler, sender, stream) = delivery::channel(self.options.concurrency);
         let this = self.options(|options| options.consume_batch = 1);
         let consumer = this.begin(Handler::Concurrent(as_handle(handler))).await?;
+        // Nothing comes once the handlers have ended, whoever still has the consumer.
+        let mut stop = consumer.core.handling.stop_signal();
+        consumer.core.handling.spawn(async move {
+            stop.wait().await;
+            drop(sender);
+        });
         Ok((consumer, stream))
     }
 
