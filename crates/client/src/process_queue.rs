@@ -96,6 +96,11 @@ impl<M: Clone> ProcessQueue<M> {
         }
     }
 
+    /// Concurrent: whether the message is not dealt with.
+    pub(crate) fn contains(&self, offset: i64) -> bool {
+        self.messages.contains_key(&offset)
+    }
+
     /// Concurrent: removes what is dealt with. The offset to commit: the smallest that remains, or behind the
     /// last one when nothing does. `None` if there was nothing to remove from (nothing to commit).
     pub(crate) fn remove(&mut self, offsets: impl IntoIterator<Item = i64>) -> Option<i64> {

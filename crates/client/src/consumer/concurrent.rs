@@ -85,10 +85,16 @@ async fn settle(
     let (done, level) = result.split(messages.len());
     core.counts.ok.fetch_add(done as u64, Ordering::Relaxed);
     core.counts.failed.fetch_add((messages.len() - done) as u64, Ordering::Relaxed);
+    if active.is_dropped() {
+        // Nothing of it was committed, so whoever has the queue now gets all of it.
+        return;
+    }
     let mut finished: Vec<i64> = messages.iter().take(done).map(|message| message.queue_offset).collect();
     let mut again = Vec::new();
     for message in messages.into_iter().skip(done) {
-        if !core.is_clustering() {
+        if !active.state().contains(message.queue_offset) {
+            // It took too long, and was sent back meanwhile.
+        } else if !core.is_clustering() {
             tracing::warn!(
                 group = &*core.group,
                 id = message.msg_id(),

@@ -1,11 +1,19 @@
 //! What a consumer fails to handle comes again.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rocketwire::{ConsumeFrom, ConsumeResult, Message, MessageExt, ResponseCode};
 use rocketwire_protocol::{
     Command, RequestCode, header::ConsumerSendMsgBackRequestHeader, message::property,
 };
+use tokio::sync::Semaphore;
 
 use crate::support::{Cluster, PATIENCE, Reaction, Seen, eventually};
 
@@ -138,4 +146,67 @@ async fn what_nobody_takes_back_is_consumed_again_here() {
     eventually("the commit", || cluster.committed("CG", "T", 0) == Some(1)).await;
     assert_eq!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG"), [""; 0]);
     consumer.shutdown(PATIENCE).await;
+}
+
+/// A handler that is held up until the gate opens, and fails then.
+fn held(
+    gate: &Arc<Semaphore>,
+    begun: &Arc<AtomicUsize>,
+) -> impl Fn(Arc<MessageExt>) -> BoxFuture + Send + Sync + 'static {
+    let (gate, begun) = (gate.clone(), begun.clone());
+    move |message| {
+        let gate = gate.clone();
+        begun.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            if message.reconsume_times > 0 {
+                return Ok(());
+            }
+            gate.acquire().await.unwrap().forget();
+            Err(())
+        })
+    }
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = Result<(), ()>> + Send>>;
+
+#[tokio::test]
+async fn what_fails_in_a_queue_that_was_given_away_is_left_to_its_new_owner() {
+    // spec: client 105
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    // The first by its id gets the only queue.
+    let (one, other) = (cluster.client_named(Some("one")), cluster.client_named(Some("other")));
+    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let builder = other.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let loser = builder.start(held(&gate, &begun)).await.unwrap();
+    eventually("the handler runs", || begun.load(Ordering::SeqCst) == 1).await;
+    let seen = Seen::default();
+    let builder = one.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let winner = builder.start(seen.collect()).await.unwrap();
+    seen.wait(1).await;
+    eventually("it is given away", || loser.queues().iter().all(|queue| &*queue.topic != "T")).await;
+    gate.add_permits(1);
+    assert_eq!(loser.shutdown(PATIENCE).await.unfinished, 0);
+    assert_eq!(cluster.seen(RequestCode::CONSUMER_SEND_MSG_BACK).len(), 0, "it would come a third time");
+    winner.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn what_was_sent_back_because_it_took_too_long_is_not_sent_back_again() {
+    // spec: client 103
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    let client = cluster.client();
+    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let builder = builder.options(|options| options.consume_timeout = Duration::from_millis(100));
+    let consumer = builder.start(held(&gate, &begun)).await.unwrap();
+    // The queue goes on behind it, and it comes again.
+    eventually("the commit", || cluster.committed("CG", "T", 0) == Some(1)).await;
+    eventually("it comes again", || begun.load(Ordering::SeqCst) >= 2).await;
+    gate.add_permits(1);
+    assert_eq!(consumer.shutdown(PATIENCE).await.unfinished, 0);
+    let sent_back = cluster.seen(RequestCode::CONSUMER_SEND_MSG_BACK);
+    let offsets = sent_back.iter().map(|(_, command)| command.fields.get("offset"));
+    assert_eq!(offsets.filter(|offset| offset.as_deref() == Some("0")).count(), 1);
 }
