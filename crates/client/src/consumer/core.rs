@@ -46,6 +46,8 @@ pub(crate) struct PushCore {
     pub(crate) handling: Tasks,
     pub(crate) started_ms: i64,
     pub(crate) counts: Counts,
+    /// Held by a shutdown.
+    ending: tokio::sync::Mutex<()>,
     suspended: AtomicBool,
     subscriptions: Mutex<BTreeMap<ByteString, Arc<SubscriptionData>>>,
     queues: Mutex<HashMap<MessageQueue, Arc<ActiveQueue>>>,
@@ -171,6 +173,7 @@ impl PushCore {
             handling: Tasks::new(),
             started_ms: now_ms(),
             counts: Counts::default(),
+            ending: tokio::sync::Mutex::default(),
             suspended: AtomicBool::new(false),
             subscriptions: Mutex::new(subscriptions),
             queues: Mutex::default(),
@@ -306,6 +309,8 @@ impl PushCore {
 
     /// Ends in order: no more fetching, handlers finish, offsets are committed, the group is left.
     pub(crate) async fn shutdown(&self, deadline: Instant) -> ShutdownReport {
+        // A second one at the same time would find no task to wait for, and give queues away whose handlers run.
+        let _alone = tokio::time::timeout_at(deadline, self.ending.lock()).await;
         self.fetching.close(deadline).await;
         let unfinished = if self.is_orderly() {
             self.handling.close(deadline).await

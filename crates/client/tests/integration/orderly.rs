@@ -178,3 +178,27 @@ async fn a_message_that_fails_is_tried_again_without_end_unless_told_otherwise()
     assert_eq!(cluster.committed("CG", "T", 0), Some(1));
     assert!(cluster.state.log.lock().unwrap().bodies("%RETRY%CG").is_empty(), "it was never sent back");
 }
+
+#[tokio::test]
+async fn two_shutdowns_at_once_both_wait_for_the_handlers() {
+    let cluster = Cluster::with_topic("T", 1).await;
+    cluster.put(&Message::new("T", "x"), 0);
+    let client = cluster.client();
+    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (closed, count) = (gate.clone(), begun.clone());
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let hold = move |_: Vec<Arc<MessageExt>>| {
+        let closed = closed.clone();
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { closed.acquire().await.unwrap().forget() }
+    };
+    let consumer = builder.start_orderly(hold).await.unwrap();
+    eventually("the handler runs", || begun.load(Ordering::SeqCst) == 1).await;
+    let open = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(cluster.seen(RequestCode::UNLOCK_BATCH_MQ).is_empty(), "another client would get the queue");
+        gate.add_permits(1);
+    };
+    tokio::join!(consumer.shutdown(PATIENCE), client.close(PATIENCE), open);
+    assert_eq!(cluster.committed("CG", "T", 0), Some(1));
+}
