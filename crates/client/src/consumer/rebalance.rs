@@ -84,6 +84,8 @@ async fn round(core: &Arc<PushCore>) -> bool {
     if changed {
         // Before the first pull: a broker refuses pulls whose subscription is newer than the heartbeat's.
         core.client.inner.heartbeat_all().await;
+        // And where new queues begin, for whoever has them next.
+        core.persist_offsets(false).await;
     }
     for (active, offset) in added {
         // Java waits 500 ms here; nothing is gained by that once the heartbeat is answered.
@@ -169,8 +171,8 @@ async fn apply(core: &Arc<PushCore>, topic: &str, wanted: Vec<MessageQueue>) -> 
         if core.is_orderly() && core.is_clustering() { orderly::lock(core, &new).await } else { new.clone() };
     update.complete &= locked.len() == new.len();
     for queue in locked {
-        let offset = match start_offset(core, &queue).await {
-            Ok(offset) => offset,
+        let (offset, is_end) = match start_offset(core, &queue).await {
+            Ok(start) => start,
             Err(error) => {
                 tracing::warn!(%queue, %error, "where to begin is not known; trying again");
                 update.complete = false;
@@ -180,6 +182,10 @@ async fn apply(core: &Arc<PushCore>, topic: &str, wanted: Vec<MessageQueue>) -> 
         let active = Arc::new(ActiveQueue::new(queue));
         active.set_locked(core.is_orderly());
         if core.add_queue(&active) {
+            if is_end {
+                // The next one has to begin here as well, not at an end that is further on by then.
+                core.offsets.update(&active.queue, offset, false);
+            }
             update.changed = true;
             update.added.push((active, offset));
         }
@@ -215,14 +221,14 @@ pub(crate) async fn release(core: &PushCore, active: &ActiveQueue) {
     core.forget_queue(active);
 }
 
-/// Where to begin (Java: `computePullFromWhereWithException`).
-pub(crate) async fn start_offset(core: &PushCore, queue: &MessageQueue) -> Result<i64, RequestError> {
+/// Where to begin, and whether that is the end (Java: `computePullFromWhereWithException`).
+async fn start_offset(core: &PushCore, queue: &MessageQueue) -> Result<(i64, bool), RequestError> {
     let client = &core.client.inner;
     let stored = core.offsets.stored(client, &core.group, queue).await?;
     match begin(stored, core.options.consume_from, PushCore::is_retry_topic(&queue.topic)) {
-        Begin::At(offset) => Ok(offset),
-        Begin::AtEnd => core.client.max_offset(queue).await,
-        Begin::AtTime(timestamp) => core.client.offset_for_time(queue, timestamp).await,
+        Begin::At(offset) => Ok((offset, false)),
+        Begin::AtEnd => Ok((core.client.max_offset(queue).await?, true)),
+        Begin::AtTime(timestamp) => Ok((core.client.offset_for_time(queue, timestamp).await?, false)),
     }
 }
 

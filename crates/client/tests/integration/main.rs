@@ -10,6 +10,7 @@ mod orderly;
 mod producer;
 mod pull;
 mod query;
+mod rebalance;
 mod request;
 mod retry;
 mod support;
