@@ -45,6 +45,15 @@ impl Groups {
         }
     }
 
+    /// Forgets a producer that leaves, though somebody may still have it.
+    pub(crate) fn forget_producer(&self, core: &Arc<ProducerCore>) {
+        let mut members = self.lock();
+        let is_it = |known: &Weak<ProducerCore>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(core));
+        if members.producers.get(&*core.group).is_some_and(is_it) {
+            members.producers.remove(&*core.group);
+        }
+    }
+
     pub(crate) fn add_consumer(&self, core: &Arc<PushCore>) -> Result<(), RequestError> {
         let mut members = self.lock();
         if members.consumers.get(&*core.group).is_some_and(|core| core.strong_count() > 0) {

@@ -1,6 +1,6 @@
 //! Heartbeats and good-byes (spec client G.3, broker B.8).
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use bytestring::ByteString;
 use rocketwire_protocol::{
@@ -59,9 +59,11 @@ impl Inner {
     /// Tells every broker who lives here, and waits for their answers. Failures are only logged: the next
     /// heartbeat comes soon.
     pub(crate) async fn heartbeat_all(self: &Arc<Self>) {
+        let news = self.news.load(Ordering::Acquire);
         self.routes_mut().prune();
-        let consumers: Vec<ConsumerData> =
-            self.groups.consumers().iter().map(|core| core.heartbeat()).collect();
+        // One that is leaving would be a member again, which gets queues and does nothing with them.
+        let members = self.groups.consumers().into_iter().filter(|core| !core.handling.is_stopped());
+        let consumers: Vec<ConsumerData> = members.map(|core| core.heartbeat()).collect();
         let masters_only = consumers.is_empty();
         let Some(data) = heartbeat(&self.client_id, self.groups.producer_groups(), consumers) else { return };
         let body = body::encode(&data);
@@ -78,6 +80,7 @@ impl Inner {
             });
         }
         while running.join_next().await.is_some() {}
+        self.told.fetch_max(news, Ordering::AcqRel);
     }
 
     /// Says good-bye for all producers.

@@ -11,7 +11,10 @@ mod queues;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -63,6 +66,9 @@ pub(crate) struct Inner {
     lookups: Lookups,
     /// Asks for heartbeats now: a broker or a member of a group is new.
     heartbeat_wanted: Arc<Notify>,
+    /// How often that was asked for, and how many of these times the brokers have been told since.
+    news: AtomicU64,
+    told: AtomicU64,
     /// What brokers may have this client do at a time beyond answering.
     callbacks: Arc<Semaphore>,
     pub(crate) tasks: Tasks,
@@ -165,6 +171,8 @@ impl Inner {
                 routes: RwLock::default(),
                 lookups: Lookups::default(),
                 heartbeat_wanted: Arc::default(),
+                news: AtomicU64::new(0),
+                told: AtomicU64::new(0),
                 callbacks: Arc::new(Semaphore::new(MAX_CALLBACKS)),
                 tasks: Tasks::new(),
                 options,
@@ -188,7 +196,13 @@ impl Inner {
 
     /// Has brokers told about this client soon.
     pub(crate) fn want_heartbeat(&self) {
+        self.news.fetch_add(1, Ordering::AcqRel);
         self.heartbeat_wanted.notify_one();
+    }
+
+    /// Whether the brokers know of this client whatever there is to know.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.told.load(Ordering::Acquire) >= self.news.load(Ordering::Acquire)
     }
 
     /// Runs what a broker asked for, unless too much of that runs already.

@@ -173,10 +173,13 @@ impl Producer {
         &self.core.group
     }
 
-    /// Tells the brokers that the group has one producer less. Sends that run end as they would have.
+    /// Tells the brokers that the group has one producer less. Sends that run end as they would have; this client is
+    /// not asked about half messages of the group any more.
     pub async fn shutdown(&self, deadline: Duration) {
         let deadline = Instant::now() + deadline;
-        self.core.client.inner.unregister_producer(&self.core.group, deadline).await;
+        let client = &self.core.client.inner;
+        client.groups.forget_producer(&self.core);
+        client.unregister_producer(&self.core.group, deadline).await;
     }
 }
 

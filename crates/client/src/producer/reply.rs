@@ -67,11 +67,11 @@ impl ProducerCore {
         let deadline = begun + timeout;
         let client = &self.client.inner;
         let topic = message.topic().clone();
-        if client.cached_publish_route(&topic).is_none() {
+        let route = self.route(&topic, deadline).await;
+        route.map_err(|error| SendError::route(&topic, error, begun.elapsed()))?;
+        if !client.is_announced() {
             // The broker finds the way back by the heartbeat, so it must have one before the request.
-            let route = self.route(&topic, deadline).await;
-            route.map_err(|error| SendError::route(&topic, error, begun.elapsed()))?;
-            client.heartbeat_all().await;
+            let _ = tokio::time::timeout_at(deadline, client.heartbeat_all()).await;
         }
         let id = client.unique_id();
         let set = message.properties_mut();

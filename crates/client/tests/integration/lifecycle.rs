@@ -7,8 +7,12 @@ use std::{
 };
 
 use rocketwire::{Client, ConsumeFrom, Message, RequestErrorKind};
+use rocketwire_protocol::{
+    RequestCode,
+    body::{self, HeartbeatData},
+};
 
-use crate::support::{Cluster, PATIENCE, eventually};
+use crate::support::{Cluster, PATIENCE, Reaction, eventually};
 
 fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
@@ -78,4 +82,52 @@ fn a_client_works_on_a_runtime_of_one_thread() {
         assert!(client.client_id().starts_with("127.0.0.1@"));
         client.close(Duration::ZERO).await;
     });
+}
+
+fn heartbeats(cluster: &Cluster) -> Vec<HeartbeatData> {
+    let seen = cluster.seen(RequestCode::HEART_BEAT);
+    seen.iter().map(|(_, command)| body::decode(&command.body).unwrap()).collect()
+}
+
+fn announces(data: &HeartbeatData, producer: &str) -> bool {
+    data.producer_data_set.iter().any(|data| *data.group_name == *producer)
+}
+
+#[tokio::test]
+async fn a_consumer_that_has_left_is_not_announced_again() {
+    // spec: client 130
+    let cluster = Cluster::start(2).await;
+    cluster.topic("T", 1);
+    let client = cluster.client();
+    let consumer = client.push_consumer("CG").subscribe("T", "*").start(async |_| ()).await.unwrap();
+    // The last broker that is told does not answer, so that it takes a while.
+    let last = cluster.state.brokers.lock().unwrap().iter().max_by_key(|(_, addr)| *addr).unwrap().0.clone();
+    cluster.next(&last, RequestCode::UNREGISTER_CLIENT, Reaction::Silence);
+    let leaving = tokio::spawn(async move { consumer.shutdown(PATIENCE).await });
+    let is_member = || !cluster.state.members.lock().unwrap()["CG"].is_empty();
+    eventually("it has left the other one", || !is_member()).await;
+    let _producer = client.producer("Other").build().unwrap();
+    let all_know = || heartbeats(&cluster).iter().filter(|data| announces(data, "Other")).count() >= 2;
+    eventually("a heartbeat", all_know).await;
+    assert!(!is_member());
+    leaving.await.unwrap();
+    assert!(!is_member());
+}
+
+#[tokio::test]
+async fn a_producer_that_is_shut_down_is_not_announced_again() {
+    let cluster = Cluster::with_topic("T", 1).await;
+    let client = cluster.client();
+    let producer = client.producer("PG").build().unwrap();
+    producer.send(Message::new("T", "x")).await.unwrap();
+    eventually("a heartbeat", || heartbeats(&cluster).iter().any(|data| announces(data, "PG"))).await;
+    producer.shutdown(PATIENCE).await;
+    let _other = client.producer("Other").build().unwrap();
+    eventually("another", || heartbeats(&cluster).iter().any(|data| announces(data, "Other"))).await;
+    let both = |data: &HeartbeatData| announces(data, "PG") && announces(data, "Other");
+    assert!(!heartbeats(&cluster).iter().any(both));
+    let again = client.producer("PG").build().expect("the group is free");
+    drop(producer);
+    assert!(client.producer("PG").build().is_err(), "the old handle does not take the new one's place");
+    drop(again);
 }

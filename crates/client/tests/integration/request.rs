@@ -66,3 +66,16 @@ async fn no_reply_is_an_error_of_its_own() {
     let text = error.to_string();
     assert!(text.contains("send request message to <T> OK, but wait reply message timeout"), "{text}");
 }
+
+#[tokio::test]
+async fn a_request_comes_behind_a_heartbeat_though_its_route_is_known() {
+    // spec: client 68
+    let cluster = Cluster::with_topic("T", 1).await;
+    let producer = cluster.client().producer("PG").build().unwrap();
+    producer.warm_up(&["T"]).await.unwrap();
+    producer.request(Message::new("T", "question"), Duration::from_millis(300)).await.unwrap_err();
+    let codes = cluster.codes();
+    let first = |code| codes.iter().position(|seen| *seen == code);
+    let heartbeat = first(RequestCode::HEART_BEAT);
+    assert!(heartbeat.is_some() && heartbeat < first(RequestCode::SEND_MESSAGE_V2), "{codes:?}");
+}

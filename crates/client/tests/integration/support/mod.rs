@@ -115,6 +115,11 @@ impl Cluster {
         seen.iter().filter(|(_, command)| command.code == code.0).cloned().collect()
     }
 
+    /// The codes of all requests so far, in their order.
+    pub fn codes(&self) -> Vec<RequestCode> {
+        self.state.seen.lock().unwrap().iter().map(|(_, command)| command.request_code()).collect()
+    }
+
     /// Waits until a condition holds.
     pub async fn until(&self, what: &str, condition: impl Fn(&State) -> bool) {
         eventually(what, || condition(&self.state)).await;
