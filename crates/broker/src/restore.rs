@@ -98,6 +98,7 @@ pub(crate) fn restore(
         creations: Creations::new(options.max_topic_creations),
         created: Created::default(),
         stopping: AtomicBool::new(false),
+        at_work: Mutex::default(),
         turn: AtomicU32::new(0),
         boot_ms,
         options,
@@ -123,7 +124,8 @@ pub(crate) fn warn_of_orphans(shared: &Shared) {
     }
 }
 
-/// Creates the topics that exist from the start, those that are not there yet.
+/// Creates the topics that exist from the start, those that are not there yet. That of automatic creation follows the
+/// settings: no operator can change it in any other way.
 pub(crate) fn add_system_topics(shared: &Shared) -> Result<(), BrokerError> {
     let options = &shared.options;
     let wanted = system_topics(
@@ -135,7 +137,12 @@ pub(crate) fn add_system_topics(shared: &Shared) -> Result<(), BrokerError> {
     );
     let mut is_changed = false;
     for config in wanted {
-        if shared.topic(&config.topic_name).is_none() {
+        let found = shared.topic(&config.topic_name);
+        let is_as_wanted = found.is_some_and(|topic| {
+            config.topic_name != name::AUTO_CREATE_TOPIC_KEY_TOPIC
+                || topic.config.write_queue_nums == config.write_queue_nums
+        });
+        if !is_as_wanted {
             let queue = |topic: &str, id: u32| shared.store.queue(topic, id);
             let created = shared.topics_mut().update(config, shared.now_ms(), queue);
             created.map_err(|error| BrokerError::Options(error.to_string()))?;

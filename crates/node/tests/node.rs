@@ -427,6 +427,22 @@ async fn a_broker_starts_without_the_name_servers_it_registers_at() {
 }
 
 #[tokio::test]
+async fn the_queues_of_new_topics_are_those_of_this_start() {
+    let folder = tempfile::tempdir().unwrap();
+    for (topic, queues) in [("First", 3), ("Second", 2), ("Third", 4)] {
+        let node = Node::builder().data_dir(folder.path());
+        let node = node.options(|options| options.broker.default_topic_queue_nums = queues);
+        let node = node.start().await.unwrap();
+        let client = client(node.addr());
+        send(&client, topic, "x").await;
+        let created = client.admin().topic_route(topic).await.unwrap();
+        assert_eq!(created.queue_datas[0].write_queue_nums, queues, "{topic}");
+        client.close(GRACE).await;
+        node.shutdown(GRACE).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_name_servers_configuration_outlives_the_node() {
     use rocketwire_protocol::{
         Command,
