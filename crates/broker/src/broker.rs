@@ -170,6 +170,8 @@ impl Broker {
         }
         let shared = Arc::clone(&self.shared);
         let saved = tokio::task::spawn_blocking(move || {
+            // What is being delivered or saved right now goes on, whatever became of its task.
+            drop(lock(&shared.at_work));
             settle(&shared);
             // The store is closed whether or not the tables could be saved.
             let saved = shared.tables.save_all(&shared);

@@ -10,7 +10,7 @@ use crate::{
     levels::MAX_LEVEL,
     pull,
     send::Stored,
-    shared::Shared,
+    shared::{Shared, lock},
     timer,
 };
 
@@ -124,7 +124,14 @@ async fn disk_tick(shared: &Arc<Shared>, due: &mut Due) {
 
 async fn on_disk(shared: &Arc<Shared>, work: impl FnOnce(&Arc<Shared>) + Send + 'static) {
     let shared = Arc::clone(shared);
-    if let Err(error) = tokio::task::spawn_blocking(move || work(&shared)).await {
+    let job = move || {
+        let _at_work = lock(&shared.at_work);
+        // Who waited for the lock is told by now; behind the end nothing is saved or delivered.
+        if !shared.is_stopping() {
+            work(&shared);
+        }
+    };
+    if let Err(error) = tokio::task::spawn_blocking(job).await {
         tracing::error!(%error, "periodic work of the broker did not finish; it is tried again");
     }
 }

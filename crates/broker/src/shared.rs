@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) created: Created,
     pub(crate) boot_ms: i64,
     pub(crate) stopping: AtomicBool,
+    /// Held by periodic work on the disk, one piece at a time, and by the end, which comes behind.
+    pub(crate) at_work: Mutex<()>,
     /// Spreads messages without a queue over the queues.
     pub(crate) turn: AtomicU32,
 }

@@ -157,3 +157,71 @@ fn a_request_that_waited_too_long_for_the_disk_is_sent_away() {
         node.stop().await;
     });
 }
+
+/// Where a disk can be made to wait.
+#[derive(Clone, Default)]
+struct Gate {
+    closed: Arc<Mutex<()>>,
+    entered: Arc<Mutex<bool>>,
+}
+
+impl Gate {
+    fn pass(&self) {
+        *self.entered.lock().unwrap() = true;
+        drop(self.closed.lock().unwrap());
+    }
+
+    fn was_entered(&self) -> bool {
+        *self.entered.lock().unwrap()
+    }
+}
+
+/// A stop while a delayed message is being delivered from a slow disk: what the tables say must be true.
+#[tokio::test]
+#[allow(clippy::await_holding_lock)] // the gates are closed meanwhile
+async fn a_stop_waits_for_a_delivery_that_is_under_way() {
+    let (storage, clock) = (MemoryStorage::new(), Arc::new(ManualClock::new(START_MS)));
+    let node = OnDisk::open(storage.clone(), clock.clone(), |_| {}).await.unwrap();
+    assert_eq!(node.call(send("T", "x", "DELAY\u{1}1\u{2}")).await.code, 0);
+    node.stop().await.unwrap();
+
+    let (reads, saves) = (Gate::default(), Gate::default());
+    let (at_reads, at_saves) = (reads.clone(), saves.clone());
+    let disk = WatchedDisk::new(storage.clone(), move |step| {
+        match step {
+            Step::Read(..) if step.is_in("log") => at_reads.pass(),
+            Step::Create(path) if path.to_string_lossy().contains("transactions") => at_saves.pass(),
+            _ => {}
+        }
+        Ok(())
+    });
+    let node = OnDisk::open(disk, clock.clone(), |_| {}).await.unwrap();
+    *reads.entered.lock().unwrap() = false;
+    let (reading, saving) = (reads.closed.lock().unwrap(), saves.closed.lock().unwrap());
+    clock.advance(Duration::from_secs(1));
+    eventually("the message is being read", || reads.was_entered()).await;
+    let stopping = tokio::spawn(node.stop());
+    for _ in 0..100 {
+        if saves.was_entered() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(reading);
+    // Were the delays saved already, the delivery would come now and be in no table.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(saving);
+    stopping.await.unwrap().unwrap();
+
+    let node = OnDisk::open(storage, clock.clone(), |_| {}).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    let messages = async || decode(node.call(pull("T", 0, 0, "*", None)).await.body).len();
+    let since = std::time::Instant::now();
+    while messages().await == 0 {
+        assert!(since.elapsed() < PATIENCE, "it is never delivered");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(messages().await, 1);
+    node.stop().await.unwrap();
+}
