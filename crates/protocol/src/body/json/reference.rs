@@ -43,13 +43,13 @@ fn copy<'t>(
         Json::Text(text) => 1 + text.len() / 32,
         _ => 1,
     };
-    *budget = budget.checked_sub(cost).ok_or(BodyError::TooLarge { limit: MAX_VALUES })?;
+    pay(cost, budget)?;
     // A reference may lead to another one, and a cycle of them ends here.
     if depth > 2 * MAX_DEPTH {
         return Err(BodyError::Syntax { at: 0, reason: "references nest too deep" });
     }
     if let Some(path) = target(value) {
-        let found = lookup(root, path).ok_or_else(|| BodyError::Reference(path.to_owned()))?;
+        let found = lookup(root, path, budget)?.ok_or_else(|| BodyError::Reference(path.to_owned()))?;
         return copy(found, root, depth + 1, budget);
     }
     Ok(match value {
@@ -72,26 +72,42 @@ fn copy<'t>(
     })
 }
 
-/// Follows a path of the form `$.name[index].name`.
-fn lookup<'a, 't>(root: &'a Json<'t>, path: &str) -> Option<&'a Json<'t>> {
-    let mut rest = path.strip_prefix('$')?;
+fn pay(cost: usize, budget: &mut usize) -> Result<(), BodyError> {
+    *budget = budget.checked_sub(cost).ok_or(BodyError::TooLarge { limit: MAX_VALUES })?;
+    Ok(())
+}
+
+/// Follows a path of the form `$.name[index].name`. Members to look through count as well, 16 of them as one value.
+fn lookup<'a, 't>(
+    root: &'a Json<'t>,
+    path: &str,
+    budget: &mut usize,
+) -> Result<Option<&'a Json<'t>>, BodyError> {
+    let Some(mut rest) = path.strip_prefix('$') else { return Ok(None) };
     let mut at = root;
     while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix('[') {
-            let (index, tail) = tail.split_once(']')?;
-            at = match at {
-                Json::Array(elements) => elements.get(index.parse::<usize>().ok()?)?,
-                object => member(object, index.trim_matches(['"', '\'']))?,
-            };
-            rest = tail;
-        } else {
-            let tail = rest.strip_prefix('.')?;
-            let (name, tail) = tail.split_at(tail.find(['.', '[']).unwrap_or(tail.len()));
-            at = member(at, name)?;
-            rest = tail;
+        if let Json::Object(members) = at {
+            pay(members.len() / 16, budget)?;
         }
+        let Some((found, tail)) = step(at, rest) else { return Ok(None) };
+        (at, rest) = (found, tail);
     }
-    Some(at)
+    Ok(Some(at))
+}
+
+/// What the first part of a path leads to, and the other parts.
+fn step<'a, 't, 'p>(at: &'a Json<'t>, path: &'p str) -> Option<(&'a Json<'t>, &'p str)> {
+    if let Some(tail) = path.strip_prefix('[') {
+        let (index, tail) = tail.split_once(']')?;
+        let found = match at {
+            Json::Array(elements) => elements.get(index.parse::<usize>().ok()?)?,
+            object => member(object, index.trim_matches(['"', '\'']))?,
+        };
+        return Some((found, tail));
+    }
+    let tail = path.strip_prefix('.')?;
+    let (name, tail) = tail.split_at(tail.find(['.', '[']).unwrap_or(tail.len()));
+    Some((member(at, name)?, tail))
 }
 
 fn member<'a, 't>(value: &'a Json<'t>, name: &str) -> Option<&'a Json<'t>> {

@@ -151,6 +151,15 @@ fn what_is_no_json_is_an_error_with_its_place() {
 }
 
 #[test]
+fn looking_for_references_takes_only_so_long() {
+    let members: Vec<String> = (0..8_000).map(|n| format!(r#""k{n}":[]"#)).collect();
+    let references = vec![r#"{"$ref":"$.k0"}"#; 8_000].join(",");
+    let text = format!(r#"{{{},"list":[{references}]}}"#, members.join(","));
+    let result: Result<All, _> = decode(text.as_bytes());
+    assert!(matches!(result, Err(BodyError::TooLarge { .. })), "{result:?}");
+}
+
+#[test]
 fn depth_is_limited() {
     let nested = |depth: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert!(decode::<All>(nested(32).as_bytes()).is_ok());
