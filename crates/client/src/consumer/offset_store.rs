@@ -79,18 +79,24 @@ impl OffsetStore {
         }
     }
 
-    /// Stores one queue's offset and forgets it.
-    pub(crate) async fn persist_and_forget(&self, client: &Inner, group: &str, queue: &MessageQueue) {
-        let offset = self.read(queue);
-        if let Some(offset) = offset {
+    /// Stores one queue's offset, if it has one, without waiting for an answer.
+    pub(crate) async fn persist_one(&self, client: &Inner, group: &str, queue: &MessageQueue) {
+        if let Some(offset) = self.read(queue) {
             if self.file.is_some() {
                 self.save();
-                self.lock().thaw(queue);
-                return;
+            } else {
+                self.commit_oneway(client, group, queue, offset).await;
             }
-            self.commit_oneway(client, group, queue, offset).await;
         }
-        self.lock().remove(queue);
+    }
+
+    /// [`OffsetStore::persist_one`], and forgets it. A file keeps it.
+    pub(crate) async fn persist_and_forget(&self, client: &Inner, group: &str, queue: &MessageQueue) {
+        self.persist_one(client, group, queue).await;
+        match self.file {
+            Some(_) => self.lock().thaw(queue),
+            None => self.lock().remove(queue),
+        }
     }
 
     /// Stores what changed, or `all`, without waiting for answers.

@@ -84,8 +84,6 @@ async fn round(core: &Arc<PushCore>) -> bool {
     if changed {
         // Before the first pull: a broker refuses pulls whose subscription is newer than the heartbeat's.
         core.client.inner.heartbeat_all().await;
-        // And where new queues begin, for whoever has them next.
-        core.persist_offsets(false).await;
     }
     for (active, offset) in added {
         // Java waits 500 ms here; nothing is gained by that once the heartbeat is answered.
@@ -185,6 +183,7 @@ async fn apply(core: &Arc<PushCore>, topic: &str, wanted: Vec<MessageQueue>) -> 
             if is_end {
                 // The next one has to begin here as well, not at an end that is further on by then.
                 core.offsets.update(&active.queue, offset, false);
+                core.offsets.persist_one(&core.client.inner, &core.group, &active.queue).await;
             }
             update.changed = true;
             update.added.push((active, offset));
