@@ -113,7 +113,7 @@ impl<C: Completion> Handle<C> {
             return Ok(table.clone());
         }
         let log = &self.shared.log;
-        let table = Table::new(log.storage.clone(), &log.paths.tables, name)?;
+        let table = Table::new(log.storage.clone(), &log.paths.tables, name)?.held(log.hold.clone());
         tables.push((name.to_owned(), table.clone()));
         Ok(table)
     }
@@ -174,7 +174,7 @@ impl<C: Completion> Handle<C> {
             .and_then(|()| self.trim())
             .and_then(|()| log.seal_closed())
             .and_then(|()| log.save_checkpoint());
-        drop(lock(&log.folder_lock).take());
+        log.hold.release();
         flushed.map_err(|failure| AppendError::Poisoned { error: failure.text })
     }
 

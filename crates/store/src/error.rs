@@ -176,6 +176,9 @@ pub enum TableError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The store is closed, and the folder may be another one's by now. Nothing was saved.
+    #[error("the store is closed")]
+    Closed,
 }
 
 impl TableError {

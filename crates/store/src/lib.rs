@@ -22,6 +22,7 @@ mod append;
 mod clock;
 mod engine;
 mod error;
+mod hold;
 pub mod import;
 mod keys;
 mod log;

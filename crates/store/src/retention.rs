@@ -99,7 +99,9 @@ impl Log {
     /// other, so there must be none.
     pub(crate) fn save_origin(&self, table: &mut OriginTable, origin: Origin) -> Result<(), TableError> {
         table.save(origin).inspect_err(|error| {
-            self.fail(Failure { text: error.to_string().into() });
+            if !matches!(error, TableError::Closed) {
+                self.fail(Failure { text: error.to_string().into() });
+            }
         })
     }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::error::TableError;
+use crate::hold::Hold;
 use crate::log::lock;
 use crate::octets::{put, u32_at, u64_at};
 use crate::planted::{crash_point, planted};
@@ -18,6 +19,7 @@ const HEADER: usize = 28;
 #[derive(Debug, Clone)]
 pub struct Table {
     inner: Arc<TableFiles>,
+    hold: Option<Arc<Hold>>,
 }
 
 impl Table {
@@ -31,7 +33,13 @@ impl Table {
         }
         let files = ["a", "b"].map(|slot| dir.join(format!("{name}.{slot}")));
         let inner = TableFiles { storage, dir: dir.to_owned(), files, newest: Mutex::new(None) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), hold: None })
+    }
+
+    /// The same table of an open store: it is saved no more once the folder was given back, which may be another
+    /// store's by then.
+    pub(crate) fn held(self, hold: Arc<Hold>) -> Self {
+        Self { hold: Some(hold), ..self }
     }
 
     /// What was saved last; `None` when nothing ever was. When the newest file is damaged: the one before it, with a
@@ -58,9 +66,13 @@ impl Table {
         }
     }
 
-    /// Replaces the content. When this returns, the new content is durable; when it fails, either is there. Blocks on
-    /// the disk.
+    /// Replaces the content. When this returns, the new content is durable; when it fails, either is there. Refused
+    /// when the store is closed. Blocks on the disk.
     pub fn save(&self, bytes: &[u8]) -> Result<(), TableError> {
+        let kept = self.hold.as_ref().map(|hold| hold.keep());
+        if matches!(kept, Some(None)) {
+            return Err(TableError::Closed);
+        }
         let mut newest = lock(&self.inner.newest);
         let Position { generation, slot } = match *newest {
             Some(position) => position,

@@ -18,12 +18,13 @@ use bytes::Bytes;
 use crate::append::Events;
 use crate::clock::Clock;
 use crate::error::ReadError;
+use crate::hold::Hold;
 use crate::keys::Keys;
 use crate::options::{Flush, StoreOptions};
 use crate::origin::OriginTable;
 use crate::planted::planted;
 use crate::queue::{Entry, Index, QueueId, QueueName, Registry};
-use crate::storage::{Access, Storage, StorageLock};
+use crate::storage::{Access, Storage};
 
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use cold::Cold;
@@ -59,7 +60,7 @@ pub(crate) struct Log {
     pub(crate) deleting: Mutex<()>,
     /// Held while one thread flushes.
     pub(crate) syncing: Mutex<()>,
-    pub(crate) folder_lock: Mutex<Option<Box<dyn StorageLock>>>,
+    pub(crate) hold: Arc<Hold>,
 }
 
 impl Log {

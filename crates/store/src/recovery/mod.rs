@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::append::Events;
 use crate::clock::Clock;
 use crate::error::{OpenError, TableError};
+use crate::hold::Hold;
 use crate::keys::Keys;
 use crate::log::{
     Checkpoint, ClosedSegment, Cold, Disk, Log, Paths, Poison, Progress, Segment, Segments, Tail, paths,
@@ -53,7 +54,8 @@ pub(crate) fn recover(
         io::ErrorKind::WouldBlock => OpenError::Locked { dir: paths.root.clone() },
         _ => OpenError::io("lock", &paths.lock())(source),
     })?;
-    let origin = open_origin(&storage, &paths)?;
+    let hold = Arc::new(Hold::new(folder_lock));
+    let origin = open_origin(&storage, &paths, &hold)?;
     let checkpoint_path = paths.checkpoint();
     let checkpoint =
         Checkpoint::open(storage_ref, &checkpoint_path).map_err(OpenError::io("open", &checkpoint_path))?;
@@ -86,7 +88,7 @@ pub(crate) fn recover(
         sealing: Mutex::default(),
         deleting: Mutex::default(),
         syncing: Mutex::default(),
-        folder_lock: Mutex::new(Some(folder_lock)),
+        hold,
         paths,
     };
     log.seal_closed().map_err(|failure| OpenError::Io {
@@ -318,15 +320,19 @@ fn create_folders(storage: &dyn Storage, paths: &Paths) -> Result<(), OpenError>
     Ok(())
 }
 
-fn open_origin(storage: &Arc<dyn Storage>, paths: &Paths) -> Result<OriginTable, OpenError> {
-    let table = Table::new(storage.clone(), &paths.tables, ORIGIN).and_then(OriginTable::load);
-    table.map_err(|error| match error {
+fn open_origin(
+    storage: &Arc<dyn Storage>,
+    paths: &Paths,
+    hold: &Arc<Hold>,
+) -> Result<OriginTable, OpenError> {
+    let table = Table::new(storage.clone(), &paths.tables, ORIGIN);
+    table.map(|table| table.held(hold.clone())).and_then(OriginTable::load).map_err(|error| match error {
         TableError::Io { action, path, source } => OpenError::Io { action, path, source },
         TableError::Damaged { file, reason } => {
             OpenError::Damaged { file, position: 0, offset: 0, records_behind: 0, reason: reason.to_owned() }
         }
-        TableError::Name { name } => {
-            OpenError::Io { action: "open", path: name.into(), source: io::ErrorKind::InvalidInput.into() }
+        error @ (TableError::Name { .. } | TableError::Closed) => {
+            OpenError::Io { action: "open", path: paths.tables.join(ORIGIN), source: io::Error::other(error) }
         }
     })
 }

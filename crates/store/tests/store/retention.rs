@@ -1,13 +1,14 @@
 //! What goes by time, by size, and when the disk is full; and what does not.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rocketwire_store::{AppendError, OnFull, StoreOptions};
+use rocketwire_store::{AppendError, DeleteError, OnFull, StoreOptions, TableError};
 use rocketwire_testkit::{ManualClock, SimulatedDisk};
 
 use crate::append::manual;
-use crate::support::{Log, Message};
+use crate::support::{Log, Message, open};
 
 /// Appends until the disk is full; how many were stored, and the refusal.
 fn fill(log: &Log, clock: &ManualClock, disk: &SimulatedDisk) -> (i64, AppendError) {
@@ -131,4 +132,36 @@ fn by_size_the_oldest_go_and_never_the_segment_that_grows() {
     let left = log.bodies("orders", 0);
     assert!(!left.is_empty() && left.last().unwrap() == "49", "{left:?}");
     assert_eq!(log.retain(rocketwire_store::Clock::wall_ms(&*clock)).unwrap().segments, 0);
+}
+
+/// The folder may be another store's by then, which would never find out.
+#[test]
+fn a_closed_store_changes_nothing_in_a_folder_that_it_gave_back() {
+    let change = |options: &mut StoreOptions| {
+        options.segment_bytes = 4_000;
+        options.max_log_bytes = Some(1);
+    };
+    let (log, clock, disk) = manual(change);
+    for n in 0..50 {
+        log.put(Message::new("orders", 0, &n.to_string())).unwrap();
+    }
+    let table = log.table("topics").unwrap();
+    table.save(b"of the first").unwrap();
+    log.close().unwrap();
+    let start = || {
+        let options = crate::append::options(change);
+        open(Arc::new(disk.clone()), clock.clone(), Arc::new(()), options).unwrap().0
+    };
+    let next = start();
+    next.table("topics").unwrap().save(b"of the second").unwrap();
+    assert!(matches!(table.save(b"too late"), Err(TableError::Closed)));
+    assert!(matches!(log.retain(i64::MAX), Err(DeleteError::Table(TableError::Closed))));
+    assert!(log.delete_topic("orders").is_err());
+    assert!(!log.is_poisoned());
+    next.put(Message::new("gone", 0, "body")).unwrap();
+    next.delete_topic("gone").unwrap();
+    next.close().unwrap();
+    let last = start();
+    assert_eq!(last.bodies("orders", 0).len(), 50);
+    assert_eq!(last.table("topics").unwrap().load().unwrap().unwrap(), b"of the second");
 }
