@@ -82,6 +82,15 @@ impl From<&NewEntry> for Arrival {
     }
 }
 
+/// A frame of a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FramePlace {
+    /// Where it begins in the group.
+    pub(crate) start: usize,
+    /// Store time of its last record.
+    pub(crate) last_timestamp: i64,
+}
+
 /// What the writer takes in one go. Its vectors go back and forth and keep their capacity.
 #[derive(Debug)]
 pub(crate) struct Group<C> {
@@ -89,8 +98,7 @@ pub(crate) struct Group<C> {
     pub(crate) bytes: BytesMut,
     /// Log offset of the first byte.
     pub(crate) start: u64,
-    /// Where each frame begins in `bytes`.
-    pub(crate) frames: Vec<usize>,
+    pub(crate) frames: Vec<FramePlace>,
     pub(crate) entries: Vec<NewEntry>,
     pub(crate) waiters: Vec<Waiter<C>>,
     /// When the oldest of the appends came.
@@ -228,6 +236,9 @@ impl<C: Completion> Pending<C> {
             at += meta.size;
         }
         group.last_timestamp = timestamp;
+        if let Some(frame) = group.frames.last_mut() {
+            frame.last_timestamp = timestamp;
+        }
         if group.waiters.is_empty() {
             group.since = monotonic;
         }
@@ -333,9 +344,9 @@ impl<C: Completion> Pending<C> {
         }
         let end = group.bytes.len();
         match group.frames.last() {
-            Some(&start) if end - start + size <= frame_bytes => start,
+            Some(frame) if end - frame.start + size <= frame_bytes => frame.start,
             _ => {
-                group.frames.push(end);
+                group.frames.push(FramePlace { start: end, last_timestamp: group.last_timestamp });
                 group.bytes.put_bytes(0, frame::HEADER);
                 end
             }

@@ -155,8 +155,8 @@ impl<C: Completion> Writer<C> {
     /// Lengths, offsets and checksums of the frames.
     fn finish_frames(&mut self) {
         let durable = self.log.progress.durable();
-        let ends = self.group.frames.iter().skip(1).copied().chain([self.group.bytes.len()]);
-        for (start, end) in self.group.frames.iter().copied().zip(ends) {
+        let starts = self.group.frames.iter().map(|frame| frame.start);
+        for (start, end) in starts.clone().zip(starts.skip(1).chain([self.group.bytes.len()])) {
             if let Some(bytes) = self.group.bytes.get_mut(start..end) {
                 frame::finish(bytes, self.group.start + start as u64, durable);
             }
@@ -167,17 +167,18 @@ impl<C: Completion> Writer<C> {
     fn write_group(&mut self) -> Result<(), Failure> {
         let frames = mem::take(&mut self.group.frames);
         let size = self.group.bytes.len();
-        let ends = frames.iter().skip(1).copied().chain([size]);
-        let mut run = 0;
-        for (start, end) in frames.iter().copied().zip(ends) {
+        let ends = frames.iter().skip(1).map(|frame| frame.start).chain([size]);
+        let (mut run, mut last_timestamp) = (0, self.last_timestamp);
+        for (frame, end) in frames.iter().zip(ends) {
+            let start = frame.start;
             let length = self.length + (end - run) as u64;
             let is_first = self.length == 0 && start == run;
             if length > self.log.options.segment_bytes && !is_first {
                 self.write_run(run, start)?;
-                let last = if start == 0 { self.last_timestamp } else { self.group.last_timestamp };
-                self.roll(last)?;
+                self.roll(last_timestamp)?;
                 run = start;
             }
+            last_timestamp = frame.last_timestamp;
         }
         self.write_run(run, size)?;
         self.group.frames = frames;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rocketwire_store::tools::{self, FindingKind};
-use rocketwire_store::{Clock, Drive, KeyQuery, StoreOptions};
+use rocketwire_store::{Clock, Drive, KeyQuery, StoreOptions, Wait};
 use rocketwire_testkit::{ManualClock, SimulatedDisk};
 
 use crate::append::manual;
@@ -73,6 +73,24 @@ fn the_newest_are_taken_and_come_oldest_first() {
     let bytes = |max_bytes| find(&log, KeyQuery { max_bytes, ..query("orders", "even") });
     assert_eq!(bytes(2 * size), ["m36", "m38"]);
     assert_eq!(bytes(0), ["m38"], "the newest comes whatever its size");
+}
+
+/// The index file of a segment says when its last record was stored, not when the last one of its group was.
+#[test]
+fn store_times_count_in_each_of_the_segments_that_one_group_fills() {
+    let (log, clock, _) = manual(|options| (options.segment_bytes, options.frame_bytes) = (1000, 1));
+    let times: Vec<i64> = (0..40)
+        .map(|n| {
+            clock.advance(Duration::from_millis(10));
+            let _held = log.send(&[Message::new("orders", 0, &format!("m{n}")).keys("k")], Wait::Flush);
+            clock.wall_ms()
+        })
+        .collect();
+    assert!(log.turn() && !log.turn(), "they are one group");
+    for (n, time) in times.into_iter().enumerate() {
+        let at = KeyQuery { begin_ms: time, end_ms: time, ..query("orders", "k") };
+        assert_eq!(find(&log, at), [format!("m{n}")]);
+    }
 }
 
 #[test]
