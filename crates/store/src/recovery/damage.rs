@@ -73,6 +73,8 @@ impl Recovery<'_> {
             let more = u64::from(planted("a torn end takes a byte before it"));
             file.set_len(self.end - bad.segment - more).map_err(OpenError::io("cut", &path))?;
             crash_point("recovery.cut");
+            // The log may go on in another file, which vouches for all before it.
+            file.sync_data().map_err(OpenError::io("flush", &path))?;
         }
         let segment = bad.map_or(self.end, |bad| bad.segment);
         let file = self.paths.segment(segment);

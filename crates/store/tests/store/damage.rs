@@ -9,6 +9,7 @@ use rocketwire_store::{
 use rocketwire_testkit::{ManualClock, Random, SimulatedDisk};
 use std::sync::Arc;
 
+use crate::append::manual;
 use crate::support::{Log, Message, all, open};
 use crate::world::World;
 
@@ -305,6 +306,35 @@ fn bytes_behind_the_end_of_a_crashed_store_are_cut_and_reported() {
     let limits = ReadLimits { max_messages: 1, max_bytes: 1, max_scan: 1 };
     let queue = world.log().queue("orders", 0);
     assert_eq!(world.log().read(queue, 0, limits, &mut all).unwrap().status, ReadStatus::Found);
+}
+
+/// Segments have become smaller, so the one that is cut does not grow on.
+#[test]
+fn a_torn_end_does_not_come_back_with_the_next_power_cut() {
+    let (log, clock, disk) = manual(|_| {});
+    for n in 0..30 {
+        log.put(Message::new("orders", 0, &n.to_string())).unwrap();
+    }
+    log.close().unwrap();
+    disk.kill();
+    let path = Path::new("/store/log/00000000000000000000");
+    let mut bytes = disk.contents(path).unwrap();
+    bytes.extend(b"half of a frame that nobody was told of");
+    disk.replace(path, bytes);
+    let start = |disk: SimulatedDisk| {
+        let options = crate::append::options(|options| options.segment_bytes = 1000);
+        open(Arc::new(disk), clock.clone(), Arc::new(()), options)
+    };
+    let (log, report) = start(disk.clone()).unwrap();
+    assert_eq!(report.torn_tail.unwrap().bytes, 39);
+    log.put(Message::new("orders", 0, "30")).unwrap();
+    log.put(Message::new("orders", 0, "31")).unwrap();
+    for seed in 0..20 {
+        let disk = disk.fork(seed);
+        disk.power_cycle();
+        let (log, _) = start(disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(log.bodies("orders", 0).len(), 32, "seed {seed}");
+    }
 }
 
 /// A store that a crash ended, with zeros ahead of its log: where the checkpoint's knowledge ends, how long the log and its
