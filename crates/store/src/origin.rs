@@ -64,6 +64,15 @@ impl Origin {
     }
 }
 
+/// Where a topic was deleted at the earliest of which one queue ends at `end` and begins again at 0 behind it: behind the
+/// last record of each queue of that life. `queues` are the log offsets from which to which each queue of it goes.
+pub(crate) fn end_of_life(mut end: u64, queues: &[(u64, u64)]) -> u64 {
+    while let Some((_, later)) = queues.iter().find(|(begin, of_queue)| *begin < end && end < *of_queue) {
+        end = *later;
+    }
+    end
+}
+
 /// The origin and the table that keeps it.
 #[derive(Debug)]
 pub(crate) struct OriginTable {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::survey::{Step, Survey};
 use super::{ToolError, folder::Folder};
 use crate::log::scan::Frame;
-use crate::origin::{Origin, QueueOrigin, RepairedHole};
+use crate::origin::{Origin, QueueOrigin, RepairedHole, end_of_life};
 use crate::queue::QueueName;
 
 /// A queue from its first record, or from where it began again at 0, on.
@@ -71,8 +71,9 @@ impl Derived {
     /// A queue that goes back was deleted with its topic, behind the last record of each queue of that life.
     fn restart(&mut self, topic: &str, life: Life) {
         let of_topic = |name: &QueueName| &*name.topic == topic;
-        let old = self.lives.iter().filter(|(name, other)| of_topic(name) && other.begin < life.end);
-        let below = old.map(|(_, other)| other.end).max().unwrap_or(life.end);
+        let lives = self.lives.iter().filter(|(name, _)| of_topic(name));
+        let queues: Vec<_> = lives.map(|(_, other)| (other.begin, other.end)).collect();
+        let below = end_of_life(life.end, &queues);
         self.lives.retain(|name, other| !of_topic(name) || other.begin >= below);
         self.origin.deleted.insert(topic.to_owned(), below);
         self.origin.queues.retain(|queue| queue.topic != topic);

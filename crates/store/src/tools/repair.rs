@@ -8,7 +8,7 @@ use super::check::IndexState;
 use super::filler::{Fillers, MIN_FRAME};
 use super::keys::key_files;
 use super::quarantine::{Plan, Quarantine};
-use super::survey::{Extent, Survey};
+use super::survey::{Extent, Step, Survey};
 use super::{ToolError, derive::derive, dump::first_segment, folder::Folder, folder::Notes};
 use crate::log::paths;
 use crate::origin::{ORIGIN, Origin, QueueOrigin, RepairedHole};
@@ -198,15 +198,47 @@ impl Repair<'_> {
             begin_behind(origin, plan);
             self.save_origin(origin)?;
         } else {
-            let noted = RepairedHole { start: plan.from, end: plan.to, lost };
-            origin.repaired.retain(|hole| hole.end <= plan.from || hole.start >= plan.to);
-            origin.repaired.push(noted);
+            self.leave_around(survey, origin, plan)?;
+            origin.repaired.push(RepairedHole { start: plan.from, end: plan.to, lost });
             self.save_origin(origin)?;
             self.fill(&stretches, plan, durable)?;
         }
         let (from, to, records_behind) = (plan.from, plan.to, plan.records_behind);
         self.report.damage.push(RepairedDamage { file, from, to, records_behind, lost: plan.lost.clone() });
         Ok(())
+    }
+
+    /// Of holes that were repaired earlier and into which this one reaches, what lies outside of it stays noted: good
+    /// fillers stand there.
+    fn leave_around(&self, survey: &Survey, origin: &mut Origin, plan: &Plan) -> Result<(), ToolError> {
+        let noted = std::mem::take(&mut origin.repaired);
+        for hole in noted {
+            if hole.end <= plan.from || hole.start >= plan.to {
+                origin.repaired.push(hole);
+                continue;
+            }
+            for (start, end) in [(hole.start, plan.from), (plan.to, hole.end)] {
+                if start < end {
+                    let lost = self.stand_ins(survey, start, end)?;
+                    origin.repaired.push(RepairedHole { start, end, lost });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many lost records the fillers between two places of the log stand for.
+    fn stand_ins(&self, survey: &Survey, from: u64, to: u64) -> Result<u64, ToolError> {
+        let mut count = 0;
+        survey.walk(self.folder, |step| {
+            if let Step::Frame(_, frame) = step
+                && (from..to).contains(&frame.start)
+            {
+                count += frame.records().filter(|(record, _)| record.is_queued()).count() as u64;
+            }
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     fn fill(&self, stretches: &[Stretch], plan: &Plan, durable: u64) -> Result<(), ToolError> {

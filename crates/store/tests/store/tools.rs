@@ -416,3 +416,59 @@ fn several_holes_between_two_records_of_a_queue_are_told_apart() {
         Tally::default().repair(&good, &harmed, "two holes");
     }
 }
+
+/// A bad place of a disk grows: what stands for the first damage is damaged in part, with what is beside it.
+#[test]
+fn damage_that_reaches_into_what_was_repaired_is_repaired_like_any_other() {
+    let (disk, good) = good_store();
+    let segments: Vec<_> = files(&disk).into_iter().filter(|(path, _)| is_in(path, "log")).collect();
+    let flip = |disk: &SimulatedDisk, segment: usize, places: &[usize]| {
+        let path = &segments[segment].0;
+        let mut bytes = disk.contents(path).unwrap();
+        places.iter().for_each(|at| bytes[*at] ^= 1);
+        disk.replace(path, bytes);
+    };
+    let length = |at: usize, bytes: &[u8]| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let frames = |bytes: &[u8]| {
+        let next = |at: &usize| Some(at + length(*at, bytes)).filter(|at| *at < bytes.len());
+        std::iter::successors(Some(0), next).collect::<Vec<_>>()
+    };
+    // The last frame of a segment and the first of the next: one hole, and a filler in each file.
+    let (before, behind) = (frames(&segments[1].1), frames(&segments[2].1));
+    let last = *before.last().unwrap();
+    flip(&disk, 1, &[last + 30]);
+    flip(&disk, 2, &[30]);
+    assert_eq!(repair(&disk).unwrap().damage.len(), 1);
+    for (segment, places) in [(1, [before[before.len() - 2] + 30, last + 30]), (2, [30, behind[1] + 30])] {
+        let disk = disk.fork(0);
+        flip(&disk, segment, &places);
+        assert_eq!(repair(&disk).unwrap().damage.len(), 1);
+        assert_eq!(check(&disk).findings, []);
+        let (log, recovery) = start(&disk).unwrap();
+        let lost: u64 = recovery.repaired.iter().map(|hole| hole.lost).sum();
+        assert_eq!((recovery.repaired.len(), readable(&log).unwrap().len()), (2, good.len() - 3));
+        assert_eq!(lost, 3, "{:?}", recovery.repaired);
+    }
+}
+
+/// The note about a deletion is lost, and the queues of the topic did not end in the order in which they began.
+#[test]
+fn a_deletion_whose_note_is_lost_took_every_queue_of_the_topic() {
+    let (log, _clock, disk) = crate::append::manual(|_| {});
+    for queue_id in [0, 1, 0, 2, 1, 2] {
+        log.put(Message::new("orders", queue_id, "old")).unwrap();
+    }
+    log.delete_topic("orders").unwrap();
+    log.put(Message::new("orders", 0, "new")).unwrap();
+    log.close().unwrap();
+    disk.kill();
+    for (path, mut bytes) in files(&disk).into_iter().filter(|(path, _)| is_origin(path)) {
+        bytes[40] ^= 1;
+        disk.replace(&path, bytes);
+    }
+    assert!(start(&disk).is_err());
+    assert!(repair(&disk).unwrap().derived_origin);
+    let (log, _) = start(&disk).unwrap_or_else(|error| panic!("{error}"));
+    let found = [0, 1, 2].map(|queue_id| log.bodies("orders", queue_id));
+    assert_eq!(found, [vec!["new".to_owned()], vec![], vec![]]);
+}
