@@ -10,7 +10,7 @@ use rocketwire_protocol::message::record;
 
 use crate::log::{Checkpoint, Paths, frame};
 use crate::options::StoreOptions;
-use crate::origin::{ORIGIN, Origin, QueueOrigin, RepairedHole};
+use crate::origin::{ORIGIN, Origin, QueueOrigin, RepairedHole, end_of_life};
 use crate::record::Record;
 use crate::storage::{Storage, StorageFile, StorageLock, write_all_at};
 use crate::table::Table;
@@ -79,8 +79,7 @@ pub struct Importer {
     storage: Arc<dyn Storage>,
     paths: Paths,
     origin: Origin,
-    /// The next offset of each queue.
-    queues: HashMap<(String, u32), i64>,
+    queues: HashMap<(String, u32), Stored>,
     segment: Arc<dyn StorageFile>,
     segment_start: u64,
     segment_length: u64,
@@ -88,6 +87,17 @@ pub struct Importer {
     frame: Vec<u8>,
     last_timestamp: i64,
     _lock: Box<dyn StorageLock>,
+}
+
+/// What was stored of a queue.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    /// Its next offset.
+    next: i64,
+    /// Log offset of its first record; 0 when those before it are gone.
+    begin: u64,
+    /// Log offset behind its last record.
+    end: u64,
 }
 
 impl Importer {
@@ -123,14 +133,15 @@ impl Importer {
     /// A queue begins at this offset, because what was before it is gone. For a queue without records this is also
     /// where it goes on.
     pub fn begin_queue(&mut self, topic: &str, queue_id: u32, first: i64) {
-        if first > 0 && self.queues.insert((topic.to_owned(), queue_id), first).is_none() {
+        let stored = Stored { next: first, begin: 0, end: 0 };
+        if first > 0 && self.queues.insert((topic.to_owned(), queue_id), stored).is_none() {
             self.origin.queues.push(QueueOrigin { topic: topic.to_owned(), queue_id, next: first });
         }
     }
 
     /// The next offset of a queue, if it is known.
     pub fn next_offset(&self, topic: &str, queue_id: u32) -> Option<i64> {
-        self.queues.get(&(topic.to_owned(), queue_id)).copied()
+        self.queues.get(&(topic.to_owned(), queue_id)).map(|stored| stored.next)
     }
 
     /// Stores a record under the queue offset that it has; its place in the log is returned. A queue that is not known
@@ -143,7 +154,10 @@ impl Importer {
         }
         let topic = std::str::from_utf8(record.topic())
             .map_err(|_| ImportError::Malformed { reason: "the topic is not UTF-8" })?;
-        let offset = if record.is_queued() { self.place(topic, &record)? } else { 0 };
+        let queue = record.is_queued().then(|| (topic.to_owned(), record.queue_id()));
+        if let Some(queue) = &queue {
+            self.reach(queue, record.queue_offset())?;
+        }
         if !self.frame.is_empty() && self.frame.len() + bytes.len() > self.options.frame_bytes {
             self.finish_frame()?;
         }
@@ -155,17 +169,28 @@ impl Importer {
         let physical = self.end() + start as u64;
         self.frame.extend_from_slice(bytes);
         let stored = self.frame.get_mut(start..).unwrap_or_default();
+        let offset = if queue.is_some() { record.queue_offset() } else { 0 };
         record::patch(stored, offset, physical.cast_signed(), self.last_timestamp);
+        if let Some(queue) = queue {
+            let new = Stored { next: offset, begin: physical, end: physical };
+            let stored = self.queues.entry(queue).or_insert(new);
+            (stored.next, stored.end) = (offset + 1, physical + bytes.len() as u64);
+        }
         Ok(physical)
     }
 
-    /// What was stored of a topic so far does not count: it was deleted, and its queues begin at 0 again.
-    pub fn delete_topic(&mut self, topic: &str) -> Result<(), ImportError> {
-        self.finish_frame()?;
-        self.origin.deleted.insert(topic.to_owned(), self.end());
+    /// A queue begins at 0 again: its topic was deleted behind the queue's last record, and made again. What was stored of
+    /// the topic does not count, but for queues that began behind its deletion: they are of the new one.
+    pub fn begin_again(&mut self, topic: &str, queue_id: u32) {
+        let Some(end) = self.queues.get(&(topic.to_owned(), queue_id)).map(|stored| stored.end) else {
+            return;
+        };
+        let of_topic = self.queues.iter().filter(|((name, _), _)| name == topic);
+        let queues: Vec<_> = of_topic.map(|(_, stored)| (stored.begin, stored.end)).collect();
+        let below = end_of_life(end, &queues);
+        self.origin.deleted.insert(topic.to_owned(), below);
         self.origin.queues.retain(|queue| queue.topic != topic);
-        self.queues.retain(|(name, _), _| name != topic);
-        Ok(())
+        self.queues.retain(|(name, _), stored| name != topic || stored.begin >= below);
     }
 
     /// Saves a small table of the store's owner (`[a-z_]+`).
@@ -194,23 +219,24 @@ impl Importer {
         self.segment_start + self.segment_length
     }
 
-    /// Finds the record's place in its queue.
-    fn place(&mut self, topic: &str, record: &Record<'_>) -> Result<i64, ImportError> {
-        let (queue_id, found) = (record.queue_id(), record.queue_offset());
-        let key = (topic.to_owned(), queue_id);
-        let is_reborn = self.origin.deleted.contains_key(topic);
-        if !self.queues.contains_key(&key) && !is_reborn {
-            self.begin_queue(topic, queue_id, found);
-        }
-        let expected = self.queues.get(&key).copied().unwrap_or(0);
+    /// Makes this the next offset of a queue.
+    fn reach(&mut self, queue: &(String, u32), found: i64) -> Result<(), ImportError> {
+        let (topic, queue_id) = queue;
+        let expected = match self.queues.get(queue) {
+            Some(stored) => stored.next,
+            None if self.origin.deleted.contains_key(topic) => 0,
+            None => {
+                self.begin_queue(topic, *queue_id, found);
+                found.max(0)
+            }
+        };
         if found < expected || found - expected > MAX_GAP {
-            return Err(ImportError::Order { topic: topic.to_owned(), queue_id, expected, found });
+            return Err(ImportError::Order { topic: topic.clone(), queue_id: *queue_id, expected, found });
         }
         if found > expected {
-            self.gap(topic, queue_id, expected, found)?;
+            self.gap(topic, *queue_id, expected, found)?;
         }
-        self.queues.insert(key, found + 1);
-        Ok(found)
+        Ok(())
     }
 
     /// Notes lost records in the way of a repair.

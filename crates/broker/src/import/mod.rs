@@ -120,8 +120,9 @@ impl Import {
         let next = self.importer.next_offset(topic, queue_id);
         if is_queued && record.queue_offset() == 0 && next.is_some_and(|next| next > 0) {
             // The topic was deleted and made again: Java forgets its queues and leaves its records in the log.
-            self.importer.delete_topic(topic)?;
-            self.report.reborn(topic);
+            self.importer.begin_again(topic, queue_id);
+            let is_new = |queue_id| self.importer.next_offset(topic, queue_id).is_some();
+            self.report.reborn(topic, is_new);
             self.lives.remove(topic);
         }
         let lost = next.map_or(0, |next| record.queue_offset() - next);

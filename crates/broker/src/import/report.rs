@@ -97,9 +97,9 @@ impl ImportReport {
         *self.left_out.entry((topic.to_owned(), reason)).or_default() += 1;
     }
 
-    pub(super) fn reborn(&mut self, topic: &str) {
+    pub(super) fn reborn(&mut self, topic: &str, is_new: impl Fn(u32) -> bool) {
         self.reborn.insert(topic.to_owned());
-        self.known.retain(|(name, _), _| name != topic);
+        self.known.retain(|(name, queue_id), _| name != topic || is_new(queue_id.cast_unsigned()));
     }
 
     pub(super) fn empty(&mut self, topic: &str, queue_id: u32, end: i64) {

@@ -293,6 +293,7 @@ async fn what_is_left_out_is_listed() {
         apache.put("again", 0, "of its first life");
         apache.put("rmq_sys_wheel_timer", 0, "waits for a time of its own");
     }
+    apache.put("again", 3, "the first of its second life");
     apache.begin("again", 0, 0);
     apache.put("again", 0, "of its second life");
     // Records that are missing in the middle.
@@ -303,12 +304,19 @@ async fn what_is_left_out_is_listed() {
         report.left_out.iter().map(|((topic, reason), count)| (&**topic, *reason, *count)).collect();
     assert_eq!(left, [("gone", LeftOut::DeletedTopic, 3), ("rmq_sys_wheel_timer", LeftOut::Timer, 3)]);
     assert!(report.reborn.contains("again"));
+    let again = report.queues.iter().filter(|queue| queue.topic == "again");
+    let ranges: Vec<_> = again.map(|queue| (queue.queue_id, queue.min, queue.max)).collect();
+    assert_eq!(ranges, [(0, 0, 1), (3, 0, 1)]);
     let kept = report.queues.iter().find(|queue| queue.topic == "kept").unwrap();
     assert_eq!((kept.min, kept.max, kept.missing), (0, 8, 4));
 
     let node = serve(storage).await;
     let client = node.client();
     assert_eq!(bodies(&client.messages("again", 0, 0).await), [(0, "of its second life".to_owned())]);
+    assert_eq!(
+        bodies(&client.messages("again", 3, 0).await),
+        [(0, "the first of its second life".to_owned())]
+    );
     let got = bodies(&client.messages("kept", 0, 0).await);
     assert_eq!(got.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 1, 2, 7]);
     let inside = client.pull("kept", 0, 4, "*").await;

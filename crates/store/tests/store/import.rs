@@ -124,13 +124,36 @@ fn a_topic_that_was_deleted_begins_again() {
         importer.append(&old("t", 0, offset, 100)).unwrap();
         importer.append(&old("u", 0, offset, 100)).unwrap();
     }
-    importer.delete_topic("t").unwrap();
+    importer.begin_again("t", 0);
     importer.append(&old("t", 0, 0, 100)).unwrap();
     importer.append(&old("t", 0, 1, 100)).unwrap();
     let log = opened(storage, importer);
     assert_eq!(log.bounds(log.queue("t", 0)), Bounds { min: 0, max: 2 });
     assert_eq!(offsets(&log, "t", 0, 0).len(), 2);
     assert_eq!(offsets(&log, "u", 0, 0).len(), 5);
+}
+
+/// Which queue of the new topic is used first is chance.
+#[test]
+fn queues_that_began_behind_the_deletion_of_their_topic_are_whole() {
+    let storage = MemoryStorage::new();
+    let mut importer = importer(&storage);
+    importer.append(&old("t", 9, 70, 100)).unwrap();
+    // Queue 2 has not ended when 0 has, and neither has 3 when 2 has: all of it is the old topic.
+    for (queue_id, offset) in [(0, 0), (2, 0), (0, 1), (3, 0), (2, 1), (3, 1)] {
+        importer.append(&old("t", queue_id, offset, 100)).unwrap();
+    }
+    for (queue_id, offset) in [(5, 0), (5, 1)] {
+        importer.append(&old("t", queue_id, offset, 100)).unwrap();
+    }
+    importer.begin_again("t", 0);
+    assert_eq!([9, 0, 2, 3, 5].map(|id| importer.next_offset("t", id)), [None, None, None, None, Some(2)]);
+    for (queue_id, offset) in [(0, 0), (5, 2), (3, 0)] {
+        importer.append(&old("t", queue_id, offset, 100)).unwrap();
+    }
+    let log = opened(storage, importer);
+    let found = [9, 0, 2, 3, 5].map(|id| offsets(&log, "t", id, 0).len());
+    assert_eq!(found, [0, 1, 0, 1, 3]);
 }
 
 #[test]
