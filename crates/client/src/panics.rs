@@ -11,21 +11,13 @@ use std::{
 /// A future whose panic is its outcome.
 ///
 /// What it was working on is dropped with it, so that nothing half-done is seen afterwards.
-pub(crate) struct CatchPanic<F> {
-    future: Pin<Box<F>>,
-}
+pub(crate) struct CatchPanic<F>(pub(crate) F);
 
-impl<F: Future> CatchPanic<F> {
-    pub(crate) fn new(future: F) -> CatchPanic<F> {
-        CatchPanic { future: Box::pin(future) }
-    }
-}
-
-impl<F: Future> Future for CatchPanic<F> {
+impl<F: Future + Unpin> Future for CatchPanic<F> {
     type Output = Result<F::Output, String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.future.as_mut();
+        let future = Pin::new(&mut self.0);
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(text(&*panic))),
@@ -45,14 +37,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_outcome() {
-        assert_eq!(CatchPanic::new(async { 7 }).await, Ok(7));
+        assert_eq!(CatchPanic(Box::pin(async { 7 })).await, Ok(7));
         let count = 3;
-        let panicked = CatchPanic::new(async move {
+        let panicked = CatchPanic(Box::pin(async move {
             tokio::task::yield_now().await;
             if count > 2 {
                 panic!("no more than {count}");
             }
-        });
+        }));
         assert_eq!(panicked.await, Err("no more than 3".to_owned()));
     }
 }

@@ -96,9 +96,21 @@ impl<M: Clone> ProcessQueue<M> {
         }
     }
 
-    /// Concurrent: whether the message is not dealt with.
-    pub(crate) fn contains(&self, offset: i64) -> bool {
-        self.messages.contains_key(&offset)
+    /// Concurrent: a message that is with the listener; `None` when it is dealt with already.
+    pub(crate) fn started(&self, offset: i64) -> Option<M> {
+        self.messages.get(&offset).map(|cached| cached.message.clone())
+    }
+
+    /// Concurrent: the message is to come again, changed (a delivery older). `false`: it is no longer here.
+    pub(crate) fn change(&mut self, offset: i64, message: M) -> bool {
+        match self.messages.get_mut(&offset) {
+            Some(cached) => {
+                cached.message = message;
+                cached.started = None;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Concurrent: removes what is dealt with. The offset to commit: the smallest that remains, or behind the

@@ -40,69 +40,70 @@ async fn work(core: Arc<PushCore>) {
 }
 
 async fn consume(core: &Arc<PushCore>, batch: Batch) {
-    let Batch { queue, messages } = batch;
+    let Batch { queue, mut messages } = batch;
     if queue.is_dropped() {
         return;
     }
-    let messages: Vec<Arc<MessageExt>> = {
+    {
         let mut state = queue.state();
         let now = std::time::Instant::now();
-        messages.into_iter().filter(|message| state.start(message.queue_offset, now)).collect()
-    };
+        messages.retain(|message| state.start(message.queue_offset, now));
+    }
     if messages.is_empty() {
         return;
     }
+    let offsets: Vec<i64> = messages.iter().map(|message| message.queue_offset).collect();
     queue.running.fetch_add(1, Ordering::AcqRel);
-    let result = call(core, &messages).await;
+    let result = call(core, messages).await.unwrap_or_else(|panic| {
+        tracing::error!(
+            group = &*core.group, queue = %queue.queue, ?offsets, %panic,
+            "the handler panicked; its messages come again"
+        );
+        ConsumeResult::ReconsumeLater
+    });
     queue.running.fetch_sub(1, Ordering::AcqRel);
     queue.last_consume_ms.store(now_ms(), Ordering::Relaxed);
-    settle(core, &queue, messages, result).await;
+    settle(core, &queue, offsets, result).await;
 }
 
-/// What the handler says; a panic, and a body that nobody can read, mean later.
-async fn call(core: &PushCore, messages: &[Arc<MessageExt>]) -> ConsumeResult {
-    let Handler::Concurrent(handler) = &core.handler else { return ConsumeResult::ReconsumeLater };
+/// What the handler says. A body that nobody can read means later.
+async fn call(core: &PushCore, messages: Vec<Arc<MessageExt>>) -> Result<ConsumeResult, String> {
+    let Handler::Concurrent(handler) = &core.handler else { return Ok(ConsumeResult::ReconsumeLater) };
     if messages.iter().any(|message| message.sys_flag.is_compressed()) {
-        return ConsumeResult::ReconsumeLater;
+        return Ok(ConsumeResult::ReconsumeLater);
     }
-    match handler.clone().handle(messages.to_vec()).await {
-        Ok(result) => result,
-        Err(panic) => {
-            let id = messages.first().map(|message| message.msg_id()).unwrap_or_default();
-            tracing::error!(group = &*core.group, id, %panic, "the handler panicked; the message comes again");
-            ConsumeResult::ReconsumeLater
-        }
-    }
+    handler.clone().handle(messages).await
 }
 
 /// Sends back what failed, takes the rest out of the process queue and notes how far the queue is done.
 async fn settle(
     core: &Arc<PushCore>,
     active: &Arc<ActiveQueue>,
-    messages: Vec<Arc<MessageExt>>,
+    mut offsets: Vec<i64>,
     result: ConsumeResult,
 ) {
-    let (done, level) = result.split(messages.len());
+    let (done, level) = result.split(offsets.len());
     core.counts.ok.fetch_add(done as u64, Ordering::Relaxed);
-    core.counts.failed.fetch_add((messages.len() - done) as u64, Ordering::Relaxed);
+    core.counts.failed.fetch_add((offsets.len() - done) as u64, Ordering::Relaxed);
     if active.is_dropped() {
         // Nothing of it was committed, so whoever has the queue now gets all of it.
         return;
     }
-    let mut finished: Vec<i64> = messages.iter().take(done).map(|message| message.queue_offset).collect();
-    let mut again = Vec::new();
-    for message in messages.into_iter().skip(done) {
-        if !active.state().contains(message.queue_offset) {
-            // It took too long, and was sent back meanwhile.
-        } else if !core.is_clustering() {
+    let failed = offsets.split_off(done);
+    let (mut finished, mut again) = (offsets, Vec::new());
+    for offset in failed {
+        let Some(message) = active.state().started(offset) else {
+            continue; // it took too long, and was sent back meanwhile
+        };
+        if !core.is_clustering() {
             tracing::warn!(
                 group = &*core.group,
                 id = message.msg_id(),
                 "broadcasting: the message failed and is dropped"
             );
-            finished.push(message.queue_offset);
+            finished.push(offset);
         } else if send_back(core, &message, level).await {
-            finished.push(message.queue_offset);
+            finished.push(offset);
         } else {
             again.push(message);
         }
@@ -124,16 +125,17 @@ fn later(core: &Arc<PushCore>, active: &Arc<ActiveQueue>, messages: Vec<Arc<Mess
     let once_more = |message: Arc<MessageExt>| {
         let mut message = Arc::unwrap_or_clone(message);
         message.reconsume_times = message.reconsume_times.saturating_add(1);
-        Arc::new(message)
+        let message = Arc::new(message);
+        active.state().change(message.queue_offset, message.clone()).then_some(message)
     };
-    let messages = messages.into_iter().map(once_more).collect();
+    let messages = messages.into_iter().filter_map(once_more).collect();
     let (core, active) = (core.clone(), active.clone());
     let mut stop = core.fetching.stop_signal();
     let handling = core.clone();
     handling.handling.spawn(async move {
         // Stopped early: the messages are not committed, so whoever gets the queue gets them.
         if stop.sleep(LOCAL_RETRY).await {
-            core.work.push(Batch { queue: active, messages });
+            core.work.push([Batch { queue: active, messages }]);
         }
     });
 }

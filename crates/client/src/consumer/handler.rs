@@ -71,7 +71,7 @@ impl<E> From<Result<(), E>> for OrderlyResult {
     }
 }
 
-type Handling<R> = Pin<Box<dyn Future<Output = Result<R, String>> + Send>>;
+type Handling<R> = CatchPanic<Pin<Box<dyn Future<Output = R> + Send>>>;
 
 /// Object-safe form of a handler; a panic is an error text.
 pub(crate) trait Handle<R>: Send + Sync + 'static {
@@ -87,7 +87,7 @@ where
 {
     fn handle(self: Arc<Self>, batch: Vec<Arc<MessageExt>>) -> Handling<R> {
         // The call itself may panic too, so it happens inside.
-        Box::pin(CatchPanic::new(async move { self(batch).await.into() }))
+        CatchPanic(Box::pin(async move { self(batch).await.into() }))
     }
 }
 

@@ -145,9 +145,8 @@ fn submit(core: &PushCore, active: &Arc<ActiveQueue>, messages: Vec<MessageExt>)
         active.arrived.notify_one();
         return;
     }
-    for batch in new.chunks(core.options.consume_batch) {
-        core.work.push(Batch { queue: active.clone(), messages: batch.to_vec() });
-    }
+    let batches = new.chunks(core.options.consume_batch);
+    core.work.push(batches.map(|batch| Batch { queue: active.clone(), messages: batch.to_vec() }));
 }
 
 /// A retry comes from `%RETRY%<group>`, and the handler sees the topic it was sent to.

@@ -43,12 +43,14 @@ impl WorkQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, batch: Batch) {
+    pub(crate) fn push(&self, batches: impl IntoIterator<Item = Batch>) {
         let mut state = self.lock();
-        state.batches.push_back(batch);
-        state.unfinished += 1;
+        let before = state.batches.len();
+        state.batches.extend(batches);
+        let more = state.batches.len() - before;
+        state.unfinished += more;
         drop(state);
-        self.waiting.add_permits(1);
+        self.waiting.add_permits(more);
     }
 
     /// The next batch; `None` when the queue is closed. Say [`WorkQueue::finished`] afterwards.

@@ -57,7 +57,9 @@ where
     fn check(&self, message: MessageExt) -> Pin<Box<dyn Future<Output = TransactionState> + Send + '_>> {
         // The call itself may panic too, so it happens inside.
         Box::pin(async move {
-            CatchPanic::new(async move { self(message).await }).await.unwrap_or(TransactionState::Unknown)
+            CatchPanic(Box::pin(async move { self(message).await }))
+                .await
+                .unwrap_or(TransactionState::Unknown)
         })
     }
 }
@@ -79,7 +81,7 @@ impl ProducerCore {
         let send = self.send_to(super::Target::Any, message.clone(), self.options.timeout).await?;
         let state = if send.status == SendStatus::SendOk {
             message.properties_mut().set(property::TRANSACTION_ID, &send.msg_id);
-            let outcome = CatchPanic::new(async move { local(message).await }).await;
+            let outcome = CatchPanic(Box::pin(async move { local(message).await })).await;
             outcome.unwrap_or_else(|panic| {
                 tracing::error!(%panic, msg_id = send.msg_id, "the local transaction panicked; the broker will ask");
                 TransactionState::Unknown
