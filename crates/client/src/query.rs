@@ -180,7 +180,7 @@ fn messages(
 ) -> impl Iterator<Item = Result<MessageExt, rocketwire_protocol::message::RecordError>> {
     let (limit, broker) = (client.inner.options.max_decompressed, ByteString::from(broker));
     records(answer.body).map(move |record| {
-        let mut message = MessageExt::from_record(&record?);
+        let mut message = MessageExt::from_record(record?);
         message.broker_name = broker.clone();
         if let Err(error) = message.decompress(limit) {
             tracing::error!(%error, topic = &*message.topic, id = message.msg_id(), "the body cannot be decompressed");

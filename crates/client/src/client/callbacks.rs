@@ -198,7 +198,7 @@ fn message(client: &Inner, request: &Request) -> Option<MessageExt> {
     let record = RecordView::parse(&request.command.body);
     let record =
         record.map_err(|error| tracing::warn!(%error, "a broker sent a message that cannot be read")).ok()?;
-    let mut message = MessageExt::from_record(&record);
+    let mut message = MessageExt::from_record(record);
     let decompressed = message.decompress(client.options.max_decompressed);
     decompressed
         .map_err(|error| tracing::warn!(%error, "a broker sent a body that cannot be decompressed"))

@@ -7,7 +7,7 @@ use rocketwire_protocol::{
     Command, ResponseCode,
     body::{MessageQueue, SubscriptionData},
     header::{PullMessageRequestHeader, PullMessageResponseHeader},
-    message::{MessageExt, properties, property, records},
+    message::{MessageExt, RecordView, properties, property, records},
 };
 use tokio::time::Instant;
 
@@ -240,16 +240,11 @@ impl Inner {
             answer.response_header().map_err(|error| undecodable(&error))?;
         let mut messages = Vec::new();
         if status == PullStatus::Found {
-            for record in records(answer.body.clone()) {
+            let bounds = bounds(&header);
+            for record in records(answer.body) {
                 let record = record.map_err(|error| undecodable(&error))?;
-                let message = received(
-                    MessageExt::from_record(&record),
-                    &request,
-                    &header,
-                    self.options.max_decompressed,
-                );
-                if subscription::matches(request.subscription, message.tags()) {
-                    messages.push(message);
+                if subscription::matches(request.subscription, || record.property(property::TAGS)) {
+                    messages.push(received(record, &request, &bounds, self.options.max_decompressed));
                 }
             }
         }
@@ -264,20 +259,25 @@ impl Inner {
     }
 }
 
+/// The properties that Java's client adds to each message of an answer: how far the queue reached.
+fn bounds(header: &PullMessageResponseHeader) -> String {
+    let mut text = String::new();
+    properties::append(&mut text, property::MIN_OFFSET, &header.min_offset.to_string());
+    properties::append(&mut text, property::MAX_OFFSET, &header.max_offset.to_string());
+    text
+}
+
 /// What a record becomes on its way to the user. A body that cannot be decompressed stays as it is, and says so
 /// by its flag: whoever consumes it has to fail it.
 fn received(
-    mut message: MessageExt,
+    record: RecordView,
     request: &PullRequest<'_>,
-    header: &PullMessageResponseHeader,
+    bounds: &str,
     max_decompressed: usize,
 ) -> MessageExt {
+    let mut message = MessageExt::from_record(record);
     message.broker_name = request.queue.broker_name.clone();
-    let mut text = String::with_capacity(message.properties.len() + 48);
-    text.push_str(&message.properties);
-    properties::append(&mut text, property::MIN_OFFSET, &header.min_offset.to_string());
-    properties::append(&mut text, property::MAX_OFFSET, &header.max_offset.to_string());
-    message.properties = text.into();
+    message.properties = properties::join(&message.properties, bounds).into();
     if let Err(error) = message.decompress(max_decompressed) {
         tracing::error!(%error, topic = &*message.topic, id = message.msg_id(), "the body cannot be decompressed");
     }

@@ -105,7 +105,7 @@ mod tests {
         };
         record::encode(&new, &mut out).expect("a record");
         record::patch(&mut out, 7, 300, 2);
-        let message = MessageExt::from_record(&RecordView::parse(&out.into()).expect("a record"));
+        let message = MessageExt::from_record(RecordView::parse(&out.into()).expect("a record"));
         let header = header(&"G".into(), &message, 0, 16);
         assert_eq!((header.offset, header.delay_level, header.max_reconsume_times), (300, 0, Some(16)));
         assert_eq!(

@@ -23,7 +23,7 @@ async fn a_request_gets_the_reply_that_belongs_to_it() {
         // Heartbeats come first: by them the broker finds the way back.
         let connection = cluster.state.producers.lock().unwrap()["PG"].clone();
         let record = cluster.state.log.lock().unwrap().at(0).unwrap();
-        let mut request = MessageExt::from_record(&record);
+        let mut request = MessageExt::from_record(record);
         assert_eq!(request.property(property::REPLY_TO_CLIENT), Some(client.client_id()));
         assert_eq!(request.property(property::TTL), Some("30000"));
         let mut text = request.properties.to_string();

@@ -49,17 +49,17 @@ pub struct MessageExt {
 
 impl MessageExt {
     /// The message of a stored record. Its body is not decompressed and the broker's name is empty.
-    pub fn from_record(record: &RecordView) -> MessageExt {
-        MessageExt {
-            topic: record.topic_text(),
+    pub fn from_record(record: RecordView) -> MessageExt {
+        let mut message = MessageExt {
+            topic: ByteString::new(),
             broker_name: ByteString::new(),
             queue_id: record.queue_id(),
             queue_offset: record.queue_offset(),
             physical_offset: record.physical_offset(),
             flag: record.flag(),
             sys_flag: record.sys_flag(),
-            properties: record.properties_text(),
-            body: record.body(),
+            properties: ByteString::new(),
+            body: Bytes::new(),
             body_crc: record.body_crc(),
             born_host: record.born_host(),
             born_timestamp: record.born_timestamp(),
@@ -67,8 +67,10 @@ impl MessageExt {
             store_timestamp: record.store_timestamp(),
             reconsume_times: record.reconsume_times(),
             prepared_transaction_offset: record.prepared_transaction_offset(),
-            store_size: record.raw().len(),
-        }
+            store_size: record.len(),
+        };
+        (message.topic, message.properties, message.body) = record.into_parts();
+        message
     }
 
     /// Decompresses the body if it is compressed, and clears the bit that says so, as Java does. More than
@@ -138,7 +140,7 @@ mod tests {
         };
         record::encode(&new, &mut out).unwrap();
         record::patch(&mut out, 7, 300, 2);
-        MessageExt::from_record(&RecordView::parse(&out.into()).unwrap())
+        MessageExt::from_record(RecordView::parse(&out.into()).unwrap())
     }
 
     #[test]

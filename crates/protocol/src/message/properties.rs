@@ -51,6 +51,18 @@ pub fn append(text: &mut String, name: &str, value: &str) {
     text.push(PROPERTY_SEPARATOR);
 }
 
+/// One property string behind the other, in a string of just that size.
+pub fn join(first: &str, second: &str) -> String {
+    let is_open = !first.is_empty() && !first.ends_with(PROPERTY_SEPARATOR);
+    let mut text = String::with_capacity(first.len() + usize::from(is_open) + second.len());
+    text.push_str(first);
+    if is_open {
+        text.push(PROPERTY_SEPARATOR);
+    }
+    text.push_str(second);
+    text
+}
+
 /// Whether `text` can be a name or a value: there is something, and no separator in it.
 pub fn is_clean(text: &str) -> bool {
     !text.is_empty() && !text.contains(is_separator)
@@ -190,6 +202,20 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "KEYS\u{1}k-0 k-1\u{2}UNIQ_KEY\u{1}7F\u{2}WAIT\u{1}true\u{2}";
+
+    #[test]
+    fn joined_strings_are_as_if_appended() {
+        for first in ["", "a\u{1}1\u{2}", "a\u{1}1"] {
+            let (mut appended, mut second) = (first.to_owned(), String::new());
+            for (name, value) in [("b", "2"), ("c", "3")] {
+                append(&mut appended, name, value);
+                append(&mut second, name, value);
+            }
+            let joined = join(first, &second);
+            assert_eq!(joined, appended);
+            assert_eq!(joined.capacity(), joined.len(), "no byte to spare");
+        }
+    }
 
     #[test]
     fn looks_up_by_the_whole_name() {

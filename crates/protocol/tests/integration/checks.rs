@@ -184,7 +184,7 @@ fn check_view(view: &RecordView) {
     assert!(record::patch(&mut out, view.queue_offset(), view.physical_offset(), view.store_timestamp()));
     let again = RecordView::parse(&out.into()).expect("own record");
     again.check_crc().expect("own CRC");
-    let (mut a, mut b) = (MessageExt::from_record(view), MessageExt::from_record(&again));
+    let (mut a, mut b) = (MessageExt::from_record(view.clone()), MessageExt::from_record(again));
     for message in [&mut a, &mut b] {
         message.born_host.set_ip(message.born_host.ip().to_canonical());
         message.store_host.set_ip(message.store_host.ip().to_canonical());

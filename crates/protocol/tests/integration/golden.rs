@@ -270,7 +270,7 @@ fn stored_records_are_read_and_written_byte_for_byte() {
                 properties.as_str().trim_end_matches('\u{2}'),
                 view.properties().trim_end_matches('\u{2}')
             );
-            let mut message = MessageExt::from_record(&view);
+            let mut message = MessageExt::from_record(view);
             message.decompress(4 << 20).unwrap();
             let uniq: UniqId = message.msg_id().parse().unwrap_or_else(|e| panic!("{}: {e}", golden.name));
             // The unique id tells the time of birth to the second or so; C++ has a scheme of its own.

@@ -116,11 +116,11 @@ impl Printer<'_> {
         if !self.is_wanted(&view) {
             return true;
         }
-        let mut message = MessageExt::from_record(&view);
+        let mut message = MessageExt::from_record(view);
         if let Err(error) = message.decompress(BODY_LIMIT) {
             output::note(&format!(
                 "the body at log offset {} is printed as it is: {error}",
-                view.physical_offset()
+                message.physical_offset
             ));
         }
         let printed = match self.args.output {

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use super::{MAGIC_V1, MAGIC_V2, MIN_LEN, RecordError, SysFlag, at, body_crc, len, read_i32, read_i64};
@@ -57,7 +57,7 @@ impl RecordView {
         Ok(RecordView {
             topic: text(topic),
             properties: text(properties),
-            raw: raw.clone(),
+            raw,
             store_timestamp_at,
             reconsume_times_at,
             body,
@@ -67,6 +67,12 @@ impl RecordView {
     /// The whole record.
     pub fn raw(&self) -> Bytes {
         self.raw.clone()
+    }
+
+    /// Bytes of the whole record.
+    #[allow(clippy::len_without_is_empty)] // no record is empty
+    pub fn len(&self) -> usize {
+        self.raw.len()
     }
 
     /// The topic. In a system topic's record the real one is a property.
@@ -92,6 +98,14 @@ impl RecordView {
     /// A property's value.
     pub fn property(&self, name: &str) -> Option<&str> {
         crate::message::properties::get(&self.properties, name)
+    }
+
+    /// Topic, properties and body, with no reference to the memory behind them more than they need.
+    pub(crate) fn into_parts(self) -> (ByteString, ByteString, Bytes) {
+        let mut body = self.raw;
+        body.truncate(self.body.end);
+        body.advance(self.body.start);
+        (self.topic, self.properties, body)
     }
 
     /// The body as it is stored, maybe compressed.
@@ -242,7 +256,7 @@ impl Iterator for Records {
         }
         let record = RecordView::parse(&self.rest);
         match &record {
-            Ok(view) => self.rest = self.rest.slice(view.raw.len()..),
+            Ok(view) => self.rest.advance(view.raw.len()),
             Err(_) => self.rest.clear(),
         }
         Some(record)
