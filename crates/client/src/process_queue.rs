@@ -96,7 +96,7 @@ impl<M: Clone> ProcessQueue<M> {
         }
     }
 
-    /// Concurrent: a message that is with the listener; `None` when it is dealt with already.
+    /// Concurrent: a message that the listener has; `None` when it is dealt with already.
     pub(crate) fn started(&self, offset: i64) -> Option<M> {
         self.messages.get(&offset).map(|cached| cached.message.clone())
     }
@@ -233,6 +233,20 @@ mod tests {
         let expired = queue.expired(minute, 16, start + minute);
         assert_eq!(expired, [(1, 1), (2, 2)], "3 has not started, so 4 behind it waits");
         assert_eq!(queue.expired(minute, 1, start + minute).len(), 1, "bounded per scan");
+    }
+
+    #[test]
+    fn what_is_to_come_again_is_changed_and_has_not_started() {
+        let start = Instant::now();
+        let mut queue = queue([1]);
+        queue.start(1, start);
+        assert_eq!(queue.started(1), Some(1));
+        assert!(queue.change(1, 10));
+        assert!(queue.expired(Duration::ZERO, 16, start).is_empty(), "it waits for its listener");
+        assert_eq!((queue.started(1), queue.len(), queue.bytes()), (Some(10), 1, 10));
+        queue.remove([1]);
+        assert_eq!(queue.started(1), None);
+        assert!(!queue.change(1, 11) && queue.is_empty(), "what is dealt with stays away");
     }
 
     #[test]
