@@ -28,6 +28,7 @@ use crate::{
     shared::{Shared, lock},
     tables::Tables,
     topics::{Template, TopicOrigin},
+    transaction,
 };
 
 /// Told of every topic that is created, changed or deleted: the way to the name server.
@@ -268,10 +269,12 @@ fn created<T>(topic: Result<T, Stop>) -> Result<(), BrokerError> {
 
 /// Waits until what was delivered last is in the log, since only then do the tables say that it is, and until topics
 /// that are being created are saved: nobody writes behind the end.
-fn settle(shared: &Shared) {
+fn settle(shared: &Arc<Shared>) {
     const PATIENCE_MS: usize = 5_000;
+    transaction::write_owed(shared);
     for _ in 0..PATIENCE_MS {
-        let delivered = shared.delays().outstanding() + shared.timers().under_way();
+        let delivered =
+            shared.delays().outstanding() + shared.timers().under_way() + shared.transactions().under_way();
         let under_way = delivered + shared.creations.len();
         if under_way == 0 || shared.store.is_poisoned() {
             return;

@@ -78,21 +78,10 @@ fn forget(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use rocketwire_store::{MemoryStorage, StoreOptions};
-    use rocketwire_testkit::ManualClock;
+    use rocketwire_store::MemoryStorage;
 
     use super::*;
-    use crate::{Broker, BrokerOptions, topics::new_config};
-
-    fn broker(storage: &MemoryStorage) -> Broker {
-        let mut options = StoreOptions::new("/store");
-        options.look = Duration::ZERO;
-        let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-        let storage = Arc::new(storage.clone());
-        Broker::open(BrokerOptions::default(), options, storage, clock, Arc::new(())).unwrap()
-    }
+    use crate::{Broker, testing, topics::new_config};
 
     /// Topics, queues of the store, groups' offsets.
     fn counts(broker: &Broker) -> [usize; 3] {
@@ -103,7 +92,7 @@ mod tests {
     #[test]
     fn a_thousand_topics_that_come_and_go_leave_nothing_behind() {
         let storage = MemoryStorage::new();
-        let broker = broker(&storage);
+        let broker = testing::broker(&storage, &testing::clock());
         let before = counts(&broker);
         for n in 0..1_000 {
             let name = format!("topic-{n}");
@@ -113,7 +102,7 @@ mod tests {
             assert_eq!(counts(&broker), before, "round {n}");
         }
         drop(broker);
-        let broker = self::broker(&storage.snapshot());
+        let broker = testing::broker(&storage.snapshot(), &testing::clock());
         assert_eq!(counts(&broker), before, "nothing comes back");
     }
 }

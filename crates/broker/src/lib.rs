@@ -57,6 +57,9 @@ mod send;
 mod shared;
 mod statistics;
 mod tables;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests may
+mod testing;
 mod timer;
 mod topics;
 mod transaction;

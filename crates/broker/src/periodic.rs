@@ -110,7 +110,7 @@ async fn disk_tick(shared: &Arc<Shared>, due: &mut Due) {
         on_disk(shared, timer::turn).await;
     }
     if is_due(&mut due.transactions, now, options.transaction_check_interval)
-        && shared.transactions().len() > 0
+        && shared.transactions().has_work()
     {
         on_disk(shared, crate::transaction::check_due).await;
     }
@@ -279,21 +279,10 @@ fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8
 #[cfg(test)]
 mod tests {
     use rocketwire_protocol::message::{NewRecord, record};
-    use rocketwire_store::{MemoryStorage, StoreOptions};
-    use rocketwire_testkit::ManualClock;
+    use rocketwire_store::MemoryStorage;
 
     use super::*;
-    use crate::{Broker, BrokerOptions, topics::new_config};
-
-    /// A broker that does nothing by itself, and its clock.
-    fn broker() -> (Broker, Arc<ManualClock>) {
-        let mut options = StoreOptions::new("/store");
-        options.look = Duration::ZERO;
-        let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-        let storage = Arc::new(MemoryStorage::new());
-        let opened = Broker::open(BrokerOptions::default(), options, storage, clock.clone(), Arc::new(()));
-        (opened.unwrap(), clock)
-    }
+    use crate::{testing, topics::new_config};
 
     /// A message of the first level for queue 0 of a topic.
     fn delayed(topic: &str) -> Vec<u8> {
@@ -322,7 +311,8 @@ mod tests {
     #[test]
     fn many_messages_that_are_due_do_not_wait_for_as_many_ticks() {
         const MANY: i64 = 2_560;
-        let (broker, clock) = broker();
+        let clock = testing::clock();
+        let broker = testing::broker(&MemoryStorage::new(), &clock);
         broker.create_topic(new_config("T", 1, 6)).unwrap();
         let shared = broker.shared();
         let queue = |topic: &str| shared.topic(topic).unwrap().queue(0).unwrap();

@@ -13,7 +13,10 @@ use rocketwire_protocol::{
 };
 use rocketwire_store::{Append, AppendError, Appended, QueueId, ReadError, ReadLimits, Store, Wait};
 
-use super::{Half, Pending, TransactionSnapshot, Transactions, end::conclude};
+use super::{
+    Half, Pending, TransactionSnapshot, Transactions,
+    end::{conclude, write_owed},
+};
 use crate::{back::encode_as, metrics::Verdict, planted::planted, send::Stored, shared::Shared};
 
 /// Half messages that are asked about in one round.
@@ -23,6 +26,7 @@ const MAX_AGE_MS: i64 = 72 * 3600 * 1000;
 
 /// Asks about half messages that have waited too long; reads the log, so it runs on a blocking thread.
 pub(crate) fn check_due(shared: &Arc<Shared>) {
+    write_owed(shared);
     let now = shared.now_ms();
     let timeout = i64::try_from(shared.options.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
     let due = shared.transactions().due(now, timeout, PER_ROUND);

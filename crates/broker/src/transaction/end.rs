@@ -12,7 +12,7 @@ use rocketwire_protocol::{
     },
 };
 use rocketwire_remoting::Responder;
-use rocketwire_store::{Append, QueueId, Wait};
+use rocketwire_store::{Append, AppendError, Appended, QueueId, Wait};
 
 use super::Pending;
 use crate::{
@@ -169,8 +169,9 @@ pub(super) fn conclude(
     verdict: Verdict,
     responder: Option<Responder>,
 ) {
+    let conclusion = Conclusion { offset, pending, is_delivered: real.is_some(), verdict, responder };
     let Some((queue, bytes)) = real else {
-        write_op(shared, offset, pending, verdict, responder);
+        write_op(shared, conclusion);
         return;
     };
     let append = Append { queue, records: &bytes, wait: Wait::Write };
@@ -180,54 +181,82 @@ pub(super) fn conclude(
         Ok(_) => match on_thread.blocking.slot() {
             Some(slot) => {
                 let shared = Arc::clone(&on_thread);
-                slot.run(move || write_op(&shared, offset, pending, verdict, responder));
+                slot.run(move || write_op(&shared, conclusion));
             }
-            // Without an op record it may be delivered again after a restart; it is not pending now.
-            None => {
-                on_thread.count_verdict(&pending.topic, verdict);
-                on_thread.transactions().forget(offset);
-                answer(responder, Command::response(ResponseCode::SUCCESS));
-            }
+            None => conclusion.owe_op(&on_thread),
         },
-        Err(error) => {
-            on_thread.transactions().put_back(offset, pending);
-            answer(responder, store_failure(&error).into());
-        }
+        Err(error) => conclusion.put_back(&on_thread, &error),
     }));
     shared.store.append(append, done);
 }
 
-fn write_op(
-    shared: &Arc<Shared>,
+/// A verdict on its way to the op queue.
+struct Conclusion {
+    /// Of the half message.
     offset: i64,
     pending: Pending,
+    /// Its message is where it belongs.
+    is_delivered: bool,
     verdict: Verdict,
     responder: Option<Responder>,
+}
+
+impl Conclusion {
+    fn end(self, shared: &Shared) {
+        shared.count_verdict(&self.pending.topic, self.verdict);
+        answer(self.responder, Command::response(ResponseCode::SUCCESS));
+    }
+
+    /// The op record comes later: were the half message to wait again, its message would be delivered again.
+    fn owe_op(self, shared: &Shared) {
+        shared.transactions().owe(self.offset);
+        self.end(shared);
+    }
+
+    fn put_back(self, shared: &Shared, error: &AppendError) {
+        shared.transactions().put_back(self.offset, self.pending);
+        answer(self.responder, store_failure(error).into());
+    }
+}
+
+fn write_op(shared: &Arc<Shared>, conclusion: Conclusion) {
+    let on_thread = Arc::clone(shared);
+    append_op(shared, conclusion.offset, move |result| match result {
+        Ok(appended) => {
+            on_thread.transactions().done(conclusion.offset, appended.queue_offset + 1);
+            conclusion.end(&on_thread);
+        }
+        Err(_) if conclusion.is_delivered => conclusion.owe_op(&on_thread),
+        Err(error) => conclusion.put_back(&on_thread, &error),
+    });
+}
+
+/// Tries op records again that were not taken.
+pub(crate) fn write_owed(shared: &Arc<Shared>) {
+    let owed = shared.transactions().take_owed();
+    for offset in owed {
+        let on_thread = Arc::clone(shared);
+        append_op(shared, offset, move |result| match result {
+            Ok(appended) => on_thread.transactions().done(offset, appended.queue_offset + 1),
+            Err(error) => {
+                tracing::debug!(%error, "that a half message has its verdict was not stored; it is tried again");
+                on_thread.transactions().owe(offset);
+            }
+        });
+    }
+}
+
+fn append_op(
+    shared: &Shared,
+    offset: i64,
+    done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
 ) {
-    let Some(bytes) = op_record(shared, offset) else {
-        shared.transactions().forget(offset);
-        answer(responder, Command::response(ResponseCode::SUCCESS));
-        return;
-    };
-    let Some(queue) = shared.topic(TRANS_OP_HALF_TOPIC).and_then(|topic| topic.queue(0)) else {
-        shared.transactions().forget(offset);
-        answer(responder, Command::error(ResponseCode::SYSTEM_ERROR, "the op topic is gone"));
-        return;
+    let queue = shared.topic(TRANS_OP_HALF_TOPIC).and_then(|topic| topic.queue(0));
+    let (Some(queue), Some(bytes)) = (queue, op_record(shared, offset)) else {
+        return done(Err(AppendError::UnknownQueue));
     };
     let append = Append { queue, records: &bytes, wait: Wait::Write };
-    let on_thread = Arc::clone(shared);
-    let done = Stored::Call(Box::new(move |result| match result {
-        Ok(appended) => {
-            on_thread.transactions().done(offset, appended.queue_offset + 1);
-            on_thread.count_verdict(&pending.topic, verdict);
-            answer(responder, Command::response(ResponseCode::SUCCESS));
-        }
-        Err(error) => {
-            on_thread.transactions().put_back(offset, pending);
-            answer(responder, store_failure(&error).into());
-        }
-    }));
-    shared.store.append(append, done);
+    shared.store.append(append, Stored::Call(Box::new(done)));
 }
 
 fn answer(responder: Option<Responder>, response: Command) {
@@ -258,4 +287,80 @@ fn op_record(shared: &Shared, offset: i64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     record::encode(&new, &mut bytes).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rocketwire_store::MemoryStorage;
+
+    use super::*;
+    use crate::{
+        testing,
+        topics::new_config,
+        transaction::{Half, check_due},
+    };
+
+    /// A record for queue 0 of a topic.
+    fn record_for(topic: &str, properties: &str) -> Vec<u8> {
+        let host = ([127, 0, 0, 1], 0).into();
+        let new = NewRecord {
+            topic,
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 0,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"x",
+            properties,
+        };
+        let mut bytes = Vec::new();
+        record::encode(&new, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Waits for the store, and for who is told by it.
+    fn until_quiet(shared: &Shared) {
+        shared.store.flush().unwrap();
+        for _ in 0..30_000 {
+            if shared.transactions().under_way() == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("a verdict is still under way");
+    }
+
+    #[test]
+    fn a_delivered_message_whose_op_record_is_not_taken_is_not_delivered_again() {
+        let (storage, clock) = (MemoryStorage::new(), testing::clock());
+        let broker = testing::broker(&storage, &clock);
+        broker.create_topic(new_config("T", 1, 6)).unwrap();
+        let shared = broker.shared();
+        let queue = |topic: &str| shared.topic(topic).unwrap().queue(0).unwrap();
+        let half = record_for(TRANS_HALF_TOPIC, "PGROUP\u{1}PG\u{2}REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}0\u{2}");
+        let (stored, told) = mpsc::channel();
+        let done = Stored::Call(Box::new(move |half| stored.send(half.unwrap()).unwrap()));
+        let append = Append { queue: queue(TRANS_HALF_TOPIC), records: &half, wait: Wait::Flush };
+        shared.store.append(append, done);
+        let appended = told.recv().unwrap();
+        let half = Half { group: "PG".into(), topic: "T".into() };
+        shared.transactions().prepared(&appended, half, shared.now_ms());
+
+        // There is no runtime, and so no thread for the op record.
+        let (offset, pending) = shared.transactions().claim(0).unwrap();
+        let real = Some((queue("T"), record_for("T", "")));
+        conclude(shared, offset, pending, real, Verdict::Commit { born_ms: 0 }, None);
+        until_quiet(shared);
+        assert_eq!(shared.store.bounds(queue("T")).max, 1);
+        assert!(shared.transactions().claim(0).is_none(), "it has its verdict");
+        check_due(shared);
+        until_quiet(shared);
+        let after_a_kill = testing::broker(&storage.snapshot(), &clock);
+        assert_eq!(after_a_kill.shared().transactions().len(), 0, "the op record was written later");
+    }
 }

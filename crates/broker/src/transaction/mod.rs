@@ -15,6 +15,6 @@ mod resume;
 mod table;
 
 pub(crate) use check::{check_due, restore};
-pub(crate) use end::end;
+pub(crate) use end::{end, write_owed};
 pub(crate) use resume::resume;
 pub(crate) use table::{Half, Pending, TransactionSnapshot, Transactions};

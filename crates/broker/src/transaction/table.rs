@@ -17,6 +17,8 @@ pub(crate) struct Transactions {
     claimed: BTreeMap<i64, i64>,
     /// Those of `claimed` that are on their way to the log once more. They have no verdict yet.
     moving: BTreeSet<i64>,
+    /// Those of `claimed` whose messages are delivered, and whose op records were not taken. A second try follows.
+    owed: BTreeSet<i64>,
     /// Former offsets of half messages that were stored anew since: producers may know them by those.
     aliases: BTreeMap<i64, i64>,
     limit: usize,
@@ -70,6 +72,7 @@ impl Transactions {
             pending: BTreeMap::new(),
             claimed: BTreeMap::new(),
             moving: BTreeSet::new(),
+            owed: BTreeSet::new(),
             aliases: BTreeMap::new(),
             limit,
             half_end: 0,
@@ -179,6 +182,7 @@ impl Transactions {
 
     fn unclaim(&mut self, half_offset: i64) {
         self.claimed.remove(&half_offset);
+        self.owed.remove(&half_offset);
         self.moving.remove(&half_offset);
     }
 
@@ -193,6 +197,26 @@ impl Transactions {
     pub(crate) fn done(&mut self, half_offset: i64, op_end: i64) {
         self.op_end = self.op_end.max(op_end);
         self.forget(half_offset);
+    }
+
+    /// The message is delivered, and its op record was not taken: without one a restart would deliver it again.
+    pub(crate) fn owe(&mut self, half_offset: i64) {
+        self.owed.insert(half_offset);
+    }
+
+    /// Half messages whose op records are to be tried again; [`done`](Self::done) or [`owe`](Self::owe) must follow.
+    pub(crate) fn take_owed(&mut self) -> BTreeSet<i64> {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// Whether one waits to be asked about, or for its op record.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.pending.is_empty() || !self.owed.is_empty()
+    }
+
+    /// Half messages whose verdicts, or copies, are on their way to the log.
+    pub(crate) fn under_way(&self) -> usize {
+        self.claimed.len() - self.owed.len()
     }
 
     /// The half message needs no verdict in the op queue.
@@ -247,160 +271,4 @@ impl Transactions {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn half() -> Half {
-        Half { group: "g".into(), topic: "T".into() }
-    }
-
-    fn appended(queue_offset: i64) -> Appended {
-        Appended {
-            queue_offset,
-            physical_offset: queue_offset * 100,
-            store_timestamp: 0,
-            flush_timeout: false,
-        }
-    }
-
-    #[test]
-    fn a_half_message_has_one_verdict() {
-        let mut table = Transactions::new(2);
-        table.prepared(&appended(0), half(), 1_000);
-        let (offset, pending) = table.claim(0).unwrap();
-        assert_eq!((offset, pending.physical_offset), (0, 0));
-        assert!(table.claim(0).is_none());
-        table.put_back(0, pending);
-        assert!(table.claim(0).is_some());
-    }
-
-    #[test]
-    fn the_table_is_bounded() {
-        let mut table = Transactions::new(1);
-        assert!(!table.is_full());
-        table.prepared(&appended(0), half(), 1_000);
-        assert!(table.is_full());
-        table.claim(0);
-        assert!(!table.is_full());
-    }
-
-    #[test]
-    fn only_what_waited_long_enough_is_due_and_each_is_counted() {
-        // spec: client 159
-        let mut table = Transactions::new(10);
-        table.prepared(&appended(0), half(), 1_000);
-        table.prepared(&appended(1), half(), 1_001);
-        assert!(table.due(6_999, 6_000, 10).is_empty());
-        let due = table.due(7_000, 6_000, 10);
-        assert_eq!(due.len(), 1);
-        assert_eq!((due[0].0, due[0].1.checks), (0, 0));
-        asked(&mut table, 0, 2);
-        assert_eq!(table.due(8_000, 6_000, 1)[0].0, 1, "what was asked about least comes first");
-        assert_eq!(table.due(8_000, 6_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [0, 1]);
-    }
-
-    /// A half message is asked about: it is stored anew.
-    fn asked(table: &mut Transactions, from: i64, to: i64) {
-        let (offset, mut pending) = table.claim_to_move(from).unwrap();
-        pending.checks += 1;
-        table.moved(offset, to, pending);
-    }
-
-    #[test]
-    fn a_half_message_is_found_by_its_former_offsets_and_has_one_verdict() {
-        let mut table = Transactions::new(10);
-        table.prepared(&appended(0), half(), 1_000);
-        asked(&mut table, 0, 1);
-        asked(&mut table, 1, 2);
-        assert_eq!(
-            (table.len(), table.snapshot().half_from),
-            (1, 0),
-            "a restart must know its former offsets"
-        );
-        let (offset, pending) = table.claim(0).unwrap();
-        assert_eq!((offset, pending.checks), (2, 2));
-        assert!(table.claim(1).is_none() && table.claim(2).is_none());
-        table.put_back(offset, pending);
-        assert_eq!(table.claim(1).unwrap().0, 2);
-        table.done(2, 1);
-        assert!(table.claim(0).is_none());
-        assert!(table.aliases.is_empty());
-    }
-
-    #[test]
-    fn a_verdict_waits_while_its_half_message_is_moved() {
-        let mut table = Transactions::new(10);
-        table.prepared(&appended(0), half(), 1_000);
-        asked(&mut table, 0, 1);
-        let (offset, pending) = table.claim_to_move(1).unwrap();
-        assert!(table.is_moving(0) && table.is_moving(1) && !table.is_moving(2));
-        assert!(table.claim(0).is_none() && table.claim_to_move(0).is_none());
-        table.moved(offset, 2, pending);
-        assert!(!table.is_moving(0) && !table.is_moving(2));
-        let (offset, pending) = table.claim_to_move(0).unwrap();
-        table.put_back(offset, pending);
-        assert!(!table.is_moving(2));
-        assert_eq!(table.claim(0).unwrap().0, 2);
-        assert!(!table.is_moving(0), "it has a verdict");
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_keeps_nobody_from_being_asked() {
-        let mut table = Transactions::new(10);
-        table.prepared(&appended(0), half(), 1_000_000);
-        assert!(table.due(1_000_000 - CLOCK_SLACK_MS, 6_000, 10).is_empty(), "a little is waited for");
-        assert_eq!(table.due(1_000_000 - CLOCK_SLACK_MS - 1, 6_000, 10).len(), 1);
-    }
-
-    #[test]
-    fn a_restart_reads_what_follows_what() {
-        let mut table = Transactions::new(10);
-        for offset in 0..5 {
-            table.insert(offset, 0, half(), 1_000);
-        }
-        // 1 is 0 stored anew, 3 is 1; 4 is 2, and has its verdict.
-        table.note(1, Some(0), 1);
-        table.note(3, Some(1), 2);
-        table.pending.remove(&4);
-        table.note(4, Some(2), 1);
-        assert_eq!(table.due(1_000, 0, 10).iter().map(|(o, p)| (*o, p.checks)).collect::<Vec<_>>(), [(3, 2)]);
-        assert_eq!(table.claim(0).unwrap().0, 3);
-    }
-
-    #[test]
-    fn a_snapshot_says_where_to_read_again() {
-        let mut table = Transactions::new(10);
-        for offset in 0..3 {
-            table.prepared(&appended(offset), half(), 1_000);
-        }
-        table.claim(0);
-        table.done(0, 1);
-        table.prepared(&appended(3), half(), 1_000);
-        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 1, op_from: 0 });
-        for offset in 1..4 {
-            table.claim(offset);
-            table.done(offset, offset + 1);
-        }
-        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 4, op_from: 4 });
-    }
-
-    #[test]
-    fn a_half_message_is_read_again_until_its_verdict_is_stored() {
-        let mut table = Transactions::new(10);
-        for offset in 0..2 {
-            table.prepared(&appended(offset), half(), 1_000);
-        }
-        // The first is on its way to the log when the snapshot is taken, and a kill can follow.
-        let (_, first) = table.claim(0).unwrap();
-        table.claim(1);
-        table.done(1, 1);
-        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 0, op_from: 0 });
-        table.put_back(0, first);
-        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 0, op_from: 0 });
-        table.claim(0);
-        let before = table.changes();
-        table.forget(0);
-        assert_eq!(table.snapshot(), TransactionSnapshot { half_from: 2, op_from: 1 });
-        assert_ne!(table.changes(), before, "it is to be saved");
-    }
-}
+mod tests;
