@@ -1,7 +1,7 @@
 //! Queues in order: one handler per queue at a time, under the broker's lock (spec client F.9).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -38,10 +38,11 @@ async fn renew(core: Arc<PushCore>) {
     while stop.sleep(wait).await {
         wait = LOCK_INTERVAL;
         let queues: Vec<MessageQueue> = core.queues().iter().map(|active| active.queue.clone()).collect();
-        let locked: HashSet<MessageQueue> = lock(&core, &queues).await.into_iter().collect();
+        let answers: HashMap<MessageQueue, bool> = ask_for_locks(&core, &queues).await.into_iter().collect();
         for active in core.queues() {
-            if queues.contains(&active.queue) {
-                active.set_locked(locked.contains(&active.queue));
+            // A broker that did not answer has taken no lock away: it counts until it is too old.
+            if let Some(granted) = answers.get(&active.queue) {
+                active.set_locked(*granted);
             }
         }
     }
@@ -49,17 +50,24 @@ async fn renew(core: Arc<PushCore>) {
 
 /// Locks queues at their brokers; those that this client holds afterwards.
 pub(crate) async fn lock(core: &PushCore, queues: &[MessageQueue]) -> Vec<MessageQueue> {
+    let answers = ask_for_locks(core, queues).await;
+    answers.into_iter().filter(|(_, granted)| *granted).map(|(queue, _)| queue).collect()
+}
+
+/// Which of the queues the brokers granted; those of brokers that did not answer are left out.
+async fn ask_for_locks(core: &PushCore, queues: &[MessageQueue]) -> Vec<(MessageQueue, bool)> {
     let client = &core.client.inner;
-    let mut locked = Vec::new();
+    let mut answers = Vec::new();
     for (address, queues) in by_broker(core, queues.iter().cloned()) {
-        match client.broker(&address).lock(&core.group, &client.client_id, queues).await {
-            Ok(mut granted) => locked.append(&mut granted),
+        match client.broker(&address).lock(&core.group, &client.client_id, queues.clone()).await {
+            Ok(granted) => answers.extend(queues.into_iter().map(|queue| {
+                let is_granted = granted.contains(&queue);
+                (queue, is_granted)
+            })),
             Err(error) => tracing::warn!(%error, "queues are not locked; trying again"),
         }
     }
-    // Only what was asked for, whatever the broker says.
-    locked.retain(|queue| queues.contains(queue));
-    locked
+    answers
 }
 
 pub(crate) async fn unlock(core: &PushCore, queues: Vec<MessageQueue>) {

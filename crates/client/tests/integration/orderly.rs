@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use rocketwire::{ConsumeFrom, Message, MessageExt, MessageQueue, OrderlyResult};
-use rocketwire_protocol::RequestCode;
+use rocketwire::{ConsumeFrom, Message, MessageExt, MessageQueue, OrderlyResult, ResponseCode};
+use rocketwire_protocol::{Command, RequestCode};
 use tokio::sync::Semaphore;
 
-use crate::support::{Cluster, PATIENCE, eventually};
+use crate::support::{Cluster, PATIENCE, Reaction, eventually};
 
 type Seen = Arc<Mutex<Vec<(String, i32)>>>;
 
@@ -201,4 +201,28 @@ async fn two_shutdowns_at_once_both_wait_for_the_handlers() {
     };
     tokio::join!(consumer.shutdown(PATIENCE), client.close(PATIENCE), open);
     assert_eq!(cluster.committed("CG", "T", 0), Some(1));
+}
+
+#[tokio::test]
+async fn a_lock_that_could_not_be_renewed_is_held_until_it_is_too_old() {
+    // spec: client 111
+    let cluster = Cluster::with_topic("T", 1).await;
+    let client = cluster.client();
+    let seen = Seen::default();
+    let builder = client.push_consumer("CG").subscribe("T", "*").consume_from(ConsumeFrom::First);
+    let consumer = builder.start_orderly(collect(&seen)).await.unwrap();
+    cluster.put(&Message::new("T", "before"), 0);
+    eventually("a message", || seen.lock().unwrap().len() == 1).await;
+    let busy = Command::error(ResponseCode::SYSTEM_BUSY, "not now");
+    for _ in 0..1000 {
+        cluster.next("a", RequestCode::LOCK_BATCH_MQ, Reaction::Answer(busy.clone()));
+    }
+    let asked = || cluster.seen(RequestCode::LOCK_BATCH_MQ).len();
+    let before = asked();
+    eventually("it is to be renewed", || asked() > before).await;
+    // Answered behind the refusal, on the same connection.
+    client.max_offset(&MessageQueue::new("T", "a", 0)).await.unwrap();
+    cluster.put(&Message::new("T", "after"), 0);
+    eventually("another message", || seen.lock().unwrap().len() == 2).await;
+    consumer.shutdown(PATIENCE).await;
 }
