@@ -19,12 +19,14 @@ pub(crate) struct OffsetStore {
     table: Mutex<OffsetTable>,
     /// Broadcasting: every client has its own offsets, in this file.
     file: Option<PathBuf>,
+    /// Held while the file is written: of two at a time, the older offsets might come last.
+    saving: Mutex<()>,
 }
 
 impl OffsetStore {
     /// Offsets at the brokers.
     pub(crate) fn broker() -> OffsetStore {
-        OffsetStore { table: Mutex::default(), file: None }
+        OffsetStore { table: Mutex::default(), file: None, saving: Mutex::default() }
     }
 
     /// Offsets in a file.
@@ -34,7 +36,7 @@ impl OffsetStore {
             table.update(&queue, offset, false);
         }
         table.take_dirty();
-        Ok(OffsetStore { table: Mutex::new(table), file: Some(path) })
+        Ok(OffsetStore { table: Mutex::new(table), file: Some(path), saving: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, OffsetTable> {
@@ -157,6 +159,7 @@ impl OffsetStore {
 
     fn save(&self) -> bool {
         let Some(path) = &self.file else { return true };
+        let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let saved = local_file::save(path, self.snapshot());
         if let Err(error) = &saved {
             tracing::error!(%error, "offsets are not saved");
@@ -183,6 +186,32 @@ mod tests {
         assert_eq!(store.stored(&client.inner, "G", &queue).await.expect("from the file"), Some(20));
         store.update(&queue, 25, true);
         assert_eq!(store.read(&queue), Some(25));
+        std::fs::remove_dir_all(&folder).expect("the folder is there");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn saving_from_several_threads_at_once_keeps_the_newest() {
+        // spec: client 108
+        let folder = std::env::temp_dir().join(format!("rocketwire-saves-{:x}", crate::identity::random()));
+        let path = folder.join("offsets.json");
+        let store = std::sync::Arc::new(OffsetStore::file(path.clone()).expect("no file yet"));
+        let client = crate::Client::builder().name_servers("127.0.0.1:1").build().expect("a client");
+        let mut saving = tokio::task::JoinSet::new();
+        for id in 0..8 {
+            let (store, client) = (store.clone(), client.clone());
+            saving.spawn(async move {
+                let queue = MessageQueue::new("T", "a", id);
+                let mut failed = 0;
+                for offset in 0..50 {
+                    store.update(&queue, offset, true);
+                    failed += store.flush(&client.inner, "G", Instant::now()).await;
+                }
+                failed
+            });
+        }
+        assert_eq!(saving.join_all().await, [0; 8]);
+        let saved = local_file::load(&path).expect("the file");
+        assert!(saved.len() == 8 && saved.iter().all(|(_, offset)| *offset == 49), "{saved:?}");
         std::fs::remove_dir_all(&folder).expect("the folder is there");
     }
 }
