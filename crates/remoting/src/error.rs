@@ -85,13 +85,15 @@ pub enum RpcError {
         /// The address as the caller gave it.
         addr: String,
     },
-    /// A hook refused the request; nothing was sent.
-    #[error("a hook refused the request to {addr}: {reason}")]
+    /// A hook refused the request, and nothing was sent; or its answer, and the request has been handled.
+    #[error("a hook refused the {} {addr}: {reason}", if *.answered { "answer of" } else { "request to" })]
     Hook {
         /// The peer's address.
         addr: String,
         /// What the hook said.
         reason: String,
+        /// Whether it is the answer that was refused.
+        answered: bool,
     },
     /// No name server answered.
     #[error("no name server answered: {}", list(.tried))]
@@ -184,8 +186,8 @@ impl RpcError {
             | RpcError::TooManyRequests { .. }
             | RpcError::Unwritten { .. }
             | RpcError::Encode { .. }
-            | RpcError::Hook { .. }
             | RpcError::GoAway { .. } => true,
+            RpcError::Hook { answered, .. } => !answered,
             RpcError::Timeout { phase, .. } | RpcError::Closed { phase, .. } => *phase != Phase::Answer,
             RpcError::NoNameServer { tried } => tried.iter().all(|t| t.error.was_not_sent()),
         }

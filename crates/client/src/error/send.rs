@@ -111,6 +111,8 @@ impl AttemptFailure {
             AttemptFailure::Rpc(error) => match error.kind() {
                 RpcErrorKind::Timeout => SendErrorKind::Timeout,
                 RpcErrorKind::TooManyRequests | RpcErrorKind::Unwritten => SendErrorKind::Busy,
+                // A hook refused the answer.
+                RpcErrorKind::Hook if !error.was_not_sent() => SendErrorKind::Undecodable,
                 RpcErrorKind::Encode | RpcErrorKind::Hook => SendErrorKind::Unsendable,
                 _ => SendErrorKind::Disconnected,
             },

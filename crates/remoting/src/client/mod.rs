@@ -244,14 +244,14 @@ impl RemotingClient {
         command.language = self.0.options.connection.language;
         command.version = self.0.options.connection.version;
         for hook in &self.0.endpoint.router.hooks {
-            guarded(|| hook.before(addr, command)).map_err(|error| refused(addr, &error))?;
+            guarded(|| hook.before(addr, command)).map_err(|error| refused(addr, &error, false))?;
         }
         Ok(())
     }
 
     fn after(&self, addr: &str, request: &Command, response: &mut Command) -> Result<(), RpcError> {
         let hooks = &self.0.endpoint.router.hooks;
-        run_after(hooks, addr, request, Some(response)).map_err(|error| refused(addr, &error))
+        run_after(hooks, addr, request, Some(response)).map_err(|error| refused(addr, &error, true))
     }
 }
 
@@ -264,8 +264,8 @@ impl Drop for Inner {
     }
 }
 
-fn refused(addr: &str, error: &HookError) -> RpcError {
-    RpcError::Hook { addr: addr.to_owned(), reason: error.to_string() }
+fn refused(addr: &str, error: &HookError, answered: bool) -> RpcError {
+    RpcError::Hook { addr: addr.to_owned(), reason: error.to_string(), answered }
 }
 
 impl fmt::Debug for RemotingClient {

@@ -164,6 +164,8 @@ async fn hooks_that_panic_have_failed_on_either_side_and_nothing_else_has() {
         let client = RemotingClient::new(ClientOptions::default(), router);
         let error = client.invoke(&server.local_addr().to_string(), echo("x"), LONG).await.unwrap_err();
         assert!(error.to_string().contains("panicked: hook boom"), "{error}");
+        let handled = server.counters().requests.load(SeqCst) == 1;
+        assert_eq!((error.was_not_sent(), handled), (when == "before", when == "after"), "{error}");
     }
 }
 
