@@ -11,6 +11,8 @@ use rocketwire_remoting::{
     Answer, ClientOptions, Lane, RemotingClient, Router, Server, ServerOptions, processor_fn,
 };
 
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = env::args().skip(1);
@@ -42,7 +44,14 @@ async fn proxy(listen: &str, target: String) -> Result<Server, Box<dyn std::erro
         Answer::later(async move {
             let request = request.command;
             println!("> {} {:?}, {} bytes", request.request_code(), request.fields, request.body.len());
-            match upstream.invoke(&target, request, Duration::from_secs(30)).await {
+            if request.is_oneway() {
+                if let Err(error) = upstream.invoke_oneway(&target, request, TIMEOUT).await {
+                    println!("! {error}");
+                }
+                // Nobody waits for it: it goes nowhere.
+                return Command::response(ResponseCode::SUCCESS);
+            }
+            match upstream.invoke(&target, request, TIMEOUT).await {
                 Ok(answer) => {
                     println!("< {} {:?}, {} bytes", answer.response_code(), answer.fields, answer.body.len());
                     answer
