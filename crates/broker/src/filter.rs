@@ -18,7 +18,7 @@ use crate::call::Refused;
 pub(crate) enum Filter {
     /// `*`: every message.
     All,
-    /// The hashes of the tags that are wanted.
+    /// The hashes of the tags that are wanted, sorted, since there may be many and each entry of a queue is compared.
     Tags(Arc<[i64]>),
     /// A condition on the properties.
     Sql(Arc<SqlFilter>),
@@ -53,16 +53,18 @@ impl Filter {
         if matches!(expression, "" | "*") {
             return Some(Filter::All);
         }
-        let codes: Arc<[i64]> =
-            expression.split("||").map(str::trim).filter(|tag| !tag.is_empty()).map(tags_code).collect();
-        if codes.is_empty() { None } else { Some(Filter::Tags(codes)) }
+        let tags = expression.split("||").map(str::trim).filter(|tag| !tag.is_empty());
+        let mut codes: Vec<i64> = tags.map(tags_code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        if codes.is_empty() { None } else { Some(Filter::Tags(codes.into())) }
     }
 
     /// Whether a message with this hash of its tag may be wanted. Without a tag the hash is 0.
     pub(crate) fn accepts(&self, tags_code: i64) -> bool {
         match self {
             Filter::All | Filter::Sql(_) => true,
-            Filter::Tags(codes) => codes.contains(&tags_code),
+            Filter::Tags(codes) => codes.binary_search(&tags_code).is_ok(),
         }
     }
 
@@ -102,6 +104,14 @@ mod tests {
         assert!(
             filter.accepts_message("TAGS\u{1}TagB\u{2}") && !filter.accepts_message("TAGS\u{1}TagC\u{2}")
         );
+    }
+
+    #[test]
+    fn tags_are_wanted_in_no_order_and_once() {
+        let filter = Filter::tags("zzzzzzzz || b || a || b");
+        assert_eq!(filter, Filter::tags("a || b || zzzzzzzz"));
+        assert!(["a", "b", "zzzzzzzz"].iter().all(|tag| filter.accepts(tags_code(tag))));
+        assert!(!filter.accepts(tags_code("c")));
     }
 
     #[test]
