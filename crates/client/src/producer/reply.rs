@@ -67,6 +67,7 @@ impl ProducerCore {
         let deadline = begun + timeout;
         let client = &self.client.inner;
         let topic = message.topic().clone();
+        self.check_open(&topic)?;
         let route = self.route(&topic, deadline).await;
         route.map_err(|error| SendError::route(&topic, error, begun.elapsed()))?;
         if !client.is_announced() {

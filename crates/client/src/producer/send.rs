@@ -80,9 +80,10 @@ impl ProducerCore {
         timeout: Duration,
     ) -> Result<SendResult, SendError> {
         let client = &self.client.inner;
-        let topic = || messages.first().map(|first| first.topic().clone()).unwrap_or_default();
+        let topic = messages.first().map(|first| first.topic().clone()).unwrap_or_default();
+        self.check_open(&topic)?;
         let prepared = Prepared::batch(messages, &self.common, || client.unique_id());
-        let prepared = prepared.map_err(|error| SendError::invalid(&topic(), error))?;
+        let prepared = prepared.map_err(|error| SendError::invalid(&topic, error))?;
         self.send_prepared(Target::Any, prepared, timeout).await
     }
 
@@ -104,11 +105,14 @@ impl ProducerCore {
         })
     }
 
+    /// A client that is closed would connect anew.
+    pub(super) fn check_open(&self, topic: &ByteString) -> Result<(), SendError> {
+        if self.client.inner.is_closed() { Err(SendError::closed(topic)) } else { Ok(()) }
+    }
+
     fn prepare(&self, message: &Message) -> Result<Prepared, SendError> {
         let client = &self.client.inner;
-        if client.is_closed() {
-            return Err(SendError::closed(message.topic()));
-        }
+        self.check_open(message.topic())?;
         let prepared = Prepared::message(message, &self.common, || client.unique_id());
         prepared.map_err(|error| SendError::invalid(message.topic(), error))
     }

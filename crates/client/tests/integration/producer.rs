@@ -35,8 +35,15 @@ async fn a_message_is_stored_and_the_result_says_where() {
     assert_eq!(result.transaction_id.as_deref(), Some(&*result.msg_id));
     assert_eq!(cluster.state.log.lock().unwrap().bodies("T"), ["hello"]);
     client.close(PATIENCE).await;
-    let error = producer.send(Message::new("T", "late")).await.unwrap_err();
-    assert_eq!(error.kind(), SendErrorKind::Closed);
+    let late = Message::new("T", "late");
+    let ends = [
+        producer.send(late.clone()).await.unwrap_err(),
+        producer.send_batch(&[late.clone()]).await.unwrap_err(),
+        producer.send_oneway(late.clone()).await.unwrap_err(),
+        producer.request(late, PATIENCE).await.unwrap_err(),
+    ];
+    assert!(ends.iter().all(|error| error.kind() == SendErrorKind::Closed), "{ends:?}");
+    eventually("nobody connects anew", || cluster.connections() == 0).await;
 }
 
 #[tokio::test]
