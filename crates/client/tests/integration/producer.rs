@@ -38,7 +38,7 @@ async fn a_message_is_stored_and_the_result_says_where() {
     let late = Message::new("T", "late");
     let ends = [
         producer.send(late.clone()).await.unwrap_err(),
-        producer.send_batch(&[late.clone()]).await.unwrap_err(),
+        producer.send_batch(std::slice::from_ref(&late)).await.unwrap_err(),
         producer.send_oneway(late.clone()).await.unwrap_err(),
         producer.request(late, PATIENCE).await.unwrap_err(),
     ];
