@@ -72,36 +72,28 @@ impl Log {
         let segment = self.segments.find(stale.segment, &*self.storage)?;
         let mut scanned = scan_entries(&segment).map_err(ReadError::io(&segment.path))?;
         let ranges = self.index().ranges_of(stale.segment);
-        let mut sections = Vec::with_capacity(ranges.len());
-        let mut entries = Vec::with_capacity(ranges.len());
-        for (id, range) in &ranges {
-            let Some(name) = self.queue_name(*id) else { continue };
+        let mut unsealed = Vec::with_capacity(ranges.len());
+        for (id, range) in ranges {
+            let Some(name) = self.queue_name(id) else { continue };
             let found = scanned.remove(&name).unwrap_or_default();
-            let of_queue: Vec<Entry> = found.into_iter().map(|(_, entry)| entry).collect();
-            let Some(first) = of_queue.first().filter(|_| of_queue.len() == range.count as usize) else {
+            if found.len() != range.count as usize {
                 return Err(ReadError::Damaged {
                     file: segment.path.clone(),
                     position: 0,
                     reason: "the segment does not hold the records that its index had",
                 });
-            };
-            let first_physical = first.physical;
-            sections.push(Section {
-                name,
-                first: range.first,
-                count: range.count,
-                position: 0,
-                first_physical,
-            });
-            entries.push(of_queue);
+            }
+            unsealed.push((id, range.first, found.into_iter().map(|(_, entry)| entry).collect()));
         }
-        let (end, last_timestamp) = self.segments.closed_at(stale.segment).unwrap_or_default();
-        let mut index = SegmentIndex { start: stale.segment, end, last_timestamp, sections };
-        self.write_index(&mut index, &entries)
+        let gone = || ReadError::io(&path)(io::ErrorKind::NotFound.into());
+        let (end, last_timestamp) = self.segments.closed_at(stale.segment).ok_or_else(gone)?;
+        let closed = ClosedSegment { start: stale.segment, end, last_timestamp };
+        let mut draft = IndexDraft::new(closed, unsealed, |id| self.queue_name(id));
+        self.write_index(&mut draft.index, &draft.entries)
             .map_err(|failure| ReadError::Io { path, source: io::Error::other(failure.to_string()) })?;
         let mut live = self.index_mut();
-        for ((id, _), section) in ranges.iter().zip(&index.sections) {
-            live.relocate(*id, section.range(stale.segment));
+        for (id, range, _) in draft.sealed() {
+            live.relocate(id, range);
         }
         let moved = live.ranges_of(stale.segment).into_iter().find(|(id, _)| *id == queue);
         Ok(moved.map_or(stale, |(_, range)| range))

@@ -1,15 +1,20 @@
 //! What another thread may do while the store is in the middle of something.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use rocketwire_store::{AppendError, Drive, Flush, MemoryStorage, StoreOptions, SystemClock, Wait};
+use rocketwire_store::{
+    AppendError, Drive, Flush, MemoryStorage, ReadLimits, ReadStatus, Storage, StoreOptions, SystemClock,
+    Wait,
+};
 use rocketwire_testkit::{ManualClock, SimulatedDisk, Step, WatchedDisk};
 
-use crate::support::{Log, Message, open};
+use crate::support::{Log, Message, all, open};
 
 type Work = Box<dyn FnOnce() + Send>;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Files in memory that do something else first when a certain file is created.
 #[derive(Clone, Default)]
@@ -161,4 +166,48 @@ fn a_checkpoint_says_nothing_of_what_was_written_while_the_log_was_flushed() {
         lost += usize::from(bodies.len() == 1);
     }
     assert!((1..40).contains(&lost), "a coin decides about what was not flushed: {lost}");
+}
+
+/// A read that makes an index file again while retention deletes the segment finds it gone, and leaves no file behind.
+#[test]
+fn a_segment_that_goes_while_its_index_file_is_made_again_is_gone() {
+    let files = MemoryStorage::new();
+    // Runs once, when the origin is about to be saved; and a step of reading the log that waits, once it is set.
+    let (work, waits) = (Arc::new(Mutex::new(None::<Work>)), Arc::new(Mutex::new(None::<Work>)));
+    let (due, waiting) = (work.clone(), waits.clone());
+    let disk = WatchedDisk::new(files.clone(), move |step| {
+        let is_origin = matches!(step, Step::Create(path) if path.to_string_lossy().contains("log_origin"));
+        let is_read = matches!(step, Step::Read(..)) && step.is_in("log");
+        let work = if is_origin { due.lock().unwrap().take() } else { None };
+        let wait = if is_read { waiting.lock().unwrap().take() } else { None };
+        work.into_iter().chain(wait).for_each(|work| work());
+        Ok(())
+    });
+    let options = StoreOptions { max_log_bytes: Some(0), tail_cache_bytes: 0, ..options() };
+    let (log, _) = open(Arc::new(disk), Arc::new(SystemClock::default()), Arc::new(()), options).unwrap();
+    for n in 0..20 {
+        log.put(Message::new("orders", 0, &format!("{n}"))).unwrap();
+    }
+    let index = Path::new("/store/index/00000000000000000000.idx");
+    files.remove(index).unwrap();
+    let (tell_outcome, outcome) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let reader = log.clone();
+    *work.lock().unwrap() = Some(Box::new(move || {
+        let (tell_reading, is_reading) = mpsc::channel();
+        *waits.lock().unwrap() = Some(Box::new(move || {
+            tell_reading.send(()).unwrap();
+            may_go_on.recv_timeout(PATIENCE).unwrap();
+        }));
+        std::thread::spawn(move || {
+            let limits = ReadLimits { max_messages: 1, max_bytes: 1, max_scan: 1 };
+            tell_outcome.send(reader.read(reader.queue("orders", 0), 0, limits, &mut all)).unwrap();
+        });
+        is_reading.recv_timeout(PATIENCE).expect("the segment is read");
+    }));
+    assert!(log.retain(i64::MAX).unwrap().segments > 0);
+    go_on.send(()).unwrap();
+    let outcome = outcome.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(outcome.status, ReadStatus::MessageWasRemoving);
+    assert!(files.open(index).is_err(), "it would stay until the next start");
 }
