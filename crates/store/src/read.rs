@@ -1,6 +1,7 @@
 //! Reads: the lookup of `DefaultMessageStore.getMessage` and the searches by time.
 
 use bytes::{Bytes, BytesMut};
+use rocketwire_protocol::message::record::MIN_LEN;
 
 use crate::error::ReadError;
 use crate::log::{Log, Piece, frame};
@@ -165,13 +166,16 @@ impl Log {
         }
     }
 
-    /// Store time of the first record of the first frame.
+    /// Store time of the first record of the first frame, whether or not a queue has it.
     pub(crate) fn oldest_store_time(&self) -> Result<Option<i64>, ReadError> {
-        let first = self.segments.start() + frame::HEADER as u64;
-        match self.named_at(first)? {
-            Some((queue, offset)) => self.store_time(queue, offset),
-            None => Ok(None),
+        let (physical, size) = (self.segments.start() + frame::HEADER as u64, MIN_LEN as u32);
+        let first = Entry { physical, size, frame_distance: frame::HEADER as u32, tags_code: 0 };
+        if first.end() > self.progress.published() {
+            return Ok(None);
         }
+        let piece = self.piece_of(&first, Access::Wait)?;
+        let bytes = piece.slice(physical, piece.end()).unwrap_or_default();
+        Ok(Record::parse(&bytes).ok().map(|record| record.store_timestamp()))
     }
 
     /// The queue and offset that the bytes at this place claim. They may be anything, so their own lengths do not

@@ -343,7 +343,8 @@ impl<C: Completion> Store<C> {
         }
     }
 
-    /// Store time of the oldest record that is kept; `None` if there is none. Blocks on the disk.
+    /// Store time of the oldest record that is kept, be its topic deleted or not; `None` if there is none. Blocks on the
+    /// disk.
     pub fn oldest_store_time(&self) -> Result<Option<i64>, ReadError> {
         self.log().oldest_store_time()
     }

@@ -129,6 +129,23 @@ fn a_record_is_found_by_its_place_only_where_one_begins() {
 }
 
 #[test]
+fn the_oldest_store_time_is_that_of_the_log_whatever_became_of_the_topic() {
+    let (log, clock, _) = manual(|options| options.segment_bytes = 1000);
+    assert_eq!(log.oldest_store_time().unwrap(), None);
+    let oldest = clock.wall_ms();
+    let prepared = Message { sys_flag: 4, ..Message::new("orders", 0, "of no queue") };
+    for first in [Message::new("gone", 0, "first"), prepared] {
+        let (log, clock, _) = manual(|options| options.segment_bytes = 1000);
+        log.put(first).unwrap();
+        clock.advance(Duration::from_secs(1));
+        log.put(Message::new("orders", 0, "second")).unwrap();
+        assert_eq!(log.oldest_store_time().unwrap(), Some(oldest));
+        log.delete_topic("gone").unwrap();
+        assert_eq!(log.oldest_store_time().unwrap(), Some(oldest));
+    }
+}
+
+#[test]
 fn offsets_by_time_are_those_of_the_spec() {
     let (log, clock, _) = manual(|options| {
         options.segment_bytes = 700;
