@@ -17,13 +17,19 @@ pub enum Step<'a> {
     Flush(&'a Path),
     /// It was flushed.
     Flushed(&'a Path),
+    /// The names in this folder are going to be flushed.
+    FlushNames(&'a Path),
 }
 
 impl Step<'_> {
     /// Whether it is a file of this folder of a store.
     pub fn is_in(&self, dir: &str) -> bool {
-        let (Self::Create(path) | Self::Read(path, _) | Self::Flush(path) | Self::Flushed(path)) = self;
-        path.parent().is_some_and(|parent| parent.ends_with(dir))
+        match self {
+            Self::Create(path) | Self::Read(path, _) | Self::Flush(path) | Self::Flushed(path) => {
+                path.parent().is_some_and(|parent| parent.ends_with(dir))
+            }
+            Self::FlushNames(path) => path.ends_with(dir),
+        }
     }
 }
 
@@ -80,6 +86,7 @@ impl Storage for WatchedDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        (self.watch)(Step::FlushNames(dir))?;
         self.disk.sync_dir(dir)
     }
 

@@ -314,7 +314,9 @@ fn create_folders(storage: &dyn Storage, paths: &Paths) -> Result<(), OpenError>
     for dir in [&paths.root, &paths.log, &paths.index, &paths.tables] {
         storage.create_dir(dir).map_err(OpenError::io("create", dir))?;
     }
-    if let Some(parent) = paths.root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    if let Some(parent) = paths.root.parent() {
+        // A name alone is one in the folder of the process.
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         storage.sync_dir(parent).map_err(OpenError::io("flush", parent))?;
     }
     Ok(())

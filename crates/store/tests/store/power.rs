@@ -1,12 +1,15 @@
 //! Power cuts: at random, at every operation of a script, in the middle of a recovery, after a kill.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rocketwire_store::{Flush, OpenError};
-use rocketwire_testkit::{CutReport, Fault, Random, for_each_seed, rounds};
+use rocketwire_store::{Flush, MemoryStorage, OpenError, SystemClock};
+use rocketwire_testkit::{CutReport, Fault, Random, Step, WatchedDisk, for_each_seed, rounds};
 
+use crate::append::options;
+use crate::support::open;
 use crate::world::World;
 
 /// Seeds that have failed once.
@@ -348,4 +351,22 @@ fn after_an_error_at_any_operation_nothing_is_acknowledged_and_nothing_acknowled
         }
     }
     assert!(refused > 50, "errors do reach appends: {refused}");
+}
+
+#[test]
+fn the_name_of_a_new_store_is_flushed_wherever_it_is() {
+    for (dir, parent) in [("/var/data", "/var"), ("./data", "."), ("data", ".")] {
+        let flushed: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+        let seen = flushed.clone();
+        let disk = WatchedDisk::new(MemoryStorage::new(), move |step| {
+            if let Step::FlushNames(dir) = step {
+                seen.lock().unwrap().push(dir.to_owned());
+            }
+            Ok(())
+        });
+        let options = options(|options| options.dir = dir.into());
+        open(Arc::new(disk), Arc::new(SystemClock::default()), Arc::new(()), options).unwrap();
+        let flushed = flushed.lock().unwrap();
+        assert!(flushed.contains(&PathBuf::from(parent)), "{dir}: {flushed:?}");
+    }
 }
