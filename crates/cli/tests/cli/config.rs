@@ -83,12 +83,19 @@ fn what_is_wrong_in_a_configuration_is_named_with_code_2() {
 
 #[test]
 fn logs_are_json_when_asked_for() {
-    let mut serve = Serve::start(&["--memory", "--log-format", "json", "--log-level", "info"]);
+    let folder = tempfile::tempdir().unwrap();
+    let java = file(&folder, "broker.conf", "deleteWhen = 04\n");
+    let flags = ["--memory", "--metrics", "0.0.0.0:0", "--log-format", "json", "--log-level", "info"];
+    let mut serve = Serve::start(&[&["-c", &java], &flags[..]].concat());
     serve.signal("TERM");
     wait(&mut serve.child);
     until("the node was logged", || serve.log().contains("the node is ready"));
     let log = serve.log();
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for warning in ["`deleteWhen` is ignored", "is not only this machine"] {
+        let is_it = |event: &&Value| event["message"].as_str().is_some_and(|text| text.contains(warning));
+        assert_eq!(events.iter().find(is_it).expect(&log)["level"], "WARN");
+    }
     let ready = events.iter().find(|event| event["message"] == "the node is ready").expect(&log);
     assert_eq!(
         (ready["level"].as_str(), ready["addr"].as_str()),

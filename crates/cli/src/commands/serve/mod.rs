@@ -56,15 +56,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     let config = configuration::load(args)?;
     let logs = Logs::configured(&config, verbose)?;
-    for warning in config.warnings() {
-        output::note(&format!("rocketwire: warning: {warning}"));
-    }
     if args.check_config {
+        for warning in config.warnings() {
+            output::note(&format!("rocketwire: warning: {warning}"));
+        }
         let mut out = Output::new();
         out.line(config.to_toml().trim_end())?;
         return out.flush();
     }
     logging::start(logs);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let runtime = runtime::current_thread()?;
     let ended = runtime.block_on(serve(&config));
     // A recovery that is under way need not end first: it changes nothing that it could not do again.
@@ -127,16 +130,14 @@ fn tell(config: &Config, node: &Node) -> Result<(), Failure> {
         (Place::Folder(data), Flush::Async) => format!("data in {}, flush async", data.display()),
     };
     if !is_loopback(node.addr().ip()) {
-        output::note(&format!(
-            "rocketwire: warning: {} is not only this machine, and there is no authentication: whoever reaches it may read, write and delete",
+        tracing::warn!(
+            "{} is not only this machine, and there is no authentication: whoever reaches it may read, write and delete",
             node.addr()
-        ));
+        );
     }
     let metrics = node.metrics_addr();
     if let Some(addr) = metrics.filter(|addr| !is_loopback(addr.ip())) {
-        output::note(&format!(
-            "rocketwire: warning: {addr} is not only this machine: whoever reaches it sees names of topics and groups"
-        ));
+        tracing::warn!("{addr} is not only this machine: whoever reaches it sees names of topics and groups");
     }
     let metrics = metrics.map_or_else(String::new, |addr| format!(", metrics on {addr}"));
     let mut out = Output::new();
