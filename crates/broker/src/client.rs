@@ -20,8 +20,9 @@ pub(crate) const CLIENT_ID_MAX: usize = 1_024;
 
 /// Request 34.
 pub(crate) fn heartbeat(shared: &Shared, call: Call<'_>, disk: Disk) -> Result<Plan, Stop> {
-    let data: HeartbeatData = body::decode(&call.command.body)?;
+    let mut data: HeartbeatData = body::decode(&call.command.body)?;
     check_bounds(shared, &data)?;
+    leave_out(&mut data);
     // Groups and retry topics first: if one of them has to be created, nothing has been registered yet.
     for consumer in &data.consumer_data_set {
         prepare_group(shared, consumer, disk)?;
@@ -85,15 +86,16 @@ fn check_bounds(shared: &Shared, data: &HeartbeatData) -> Result<(), Stop> {
             ));
         }
     }
-    for consumer in &data.consumer_data_set {
-        name::check_group(&consumer.group_name)
-            .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
-        for subscription in &consumer.subscription_data_set {
-            name::check_topic(&subscription.topic)
-                .map_err(|error| refuse(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
-        }
-    }
     Ok(())
+}
+
+/// Groups and topics whose names are none cannot be there. They do not keep the others of the same process from being
+/// registered: Java leaves them out, too, without a word.
+fn leave_out(data: &mut HeartbeatData) {
+    data.consumer_data_set.retain(|consumer| name::check_group(&consumer.group_name).is_ok());
+    for consumer in &mut data.consumer_data_set {
+        consumer.subscription_data_set.retain(|data| name::check_topic(&data.topic).is_ok());
+    }
 }
 
 pub(crate) fn check_client_id(id: &str) -> Result<(), Stop> {

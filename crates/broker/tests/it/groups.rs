@@ -185,10 +185,24 @@ async fn heartbeats_are_bounded() {
     assert_eq!(client.call(heartbeat(&consumer("c", "CG", many))).await.code, 29);
     let long = consumer(&"c".repeat(1 << 20), "CG", vec![]);
     assert_eq!(client.call(heartbeat(&long)).await.code, 29);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn names_that_are_none_keep_no_others_from_being_registered() {
+    // spec: broker B.8
+    let node = Node::start().await;
+    let client = node.client();
+    client.send("T", "x", "").await;
+    let mut beat = consumer("c", "CG", vec![subscription("a.b", "*", 1), subscription("T", "*", 1)]);
     for group in ["../x", "", &"g".repeat(121)] {
-        assert_eq!(client.call(heartbeat(&consumer("c", group, vec![]))).await.code, 29, "{group:?}");
+        beat.consumer_data_set.extend(consumer("c", group, vec![]).consumer_data_set);
     }
-    client.heartbeat(&consumer("c", "CG", vec![])).await;
+    client.heartbeat(&beat).await;
+    assert_eq!(members(&client).await, ["c"]);
+    assert_eq!(client.call(Command::of(&pull_header("T", 0, 0))).await.code, 0);
+    let retries = node.broker.topics().into_iter().filter(|topic| topic.topic_name.starts_with("%RETRY%"));
+    assert_eq!(retries.count(), 1, "nothing is created for the others");
     node.stop().await;
 }
 

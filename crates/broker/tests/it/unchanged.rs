@@ -67,7 +67,7 @@ fn groups() -> Vec<Row> {
         let mut header = pull_header("T", 0, 0);
         header.consumer_group = name.as_str().into();
         row("pull by", Command::of(&header), INVALID);
-        row("heartbeat of", heartbeat(&consumer("c", &name, vec![])), INVALID);
+        row("heartbeat of", heartbeat(&consumer("c", &name, vec![])), &[0]);
         let back =
             ConsumerSendMsgBackRequestHeader { offset: 0, group: name.as_str().into(), ..Default::default() };
         row("send back by", Command::of(&back), &[26, 29]);
@@ -190,7 +190,7 @@ fn crowds() -> Vec<Row> {
     vec![
         ("a heartbeat of 50,000 groups".into(), groups(50_000), INVALID),
         ("a heartbeat of 50,000 topics".into(), heartbeat(&consumer("c", "CG", topics(50_000))), INVALID),
-        ("a group of 1 MiB".into(), heartbeat(&consumer("c", &long, vec![])), INVALID),
+        ("a group of 1 MiB".into(), heartbeat(&consumer("c", &long, vec![])), &[0]),
         ("a client of 1 MiB".into(), heartbeat(&consumer(&long, "CG", vec![])), INVALID),
         ("a filter nested 10,000 times".into(), filter(&deep), &[23]),
         ("a filter that is too long".into(), filter(&format!("a = '{}'", "x".repeat(60_000))), &[23]),
