@@ -3,7 +3,7 @@ use std::{
     process::Stdio,
 };
 
-use crate::support::{Serve, command, signal, until, wait};
+use crate::support::{Serve, command, run, signal, until, wait};
 
 #[test]
 fn serve_stops_in_order() {
@@ -21,6 +21,22 @@ fn serve_stops_in_order() {
         let rest = serve.consume(&["-t", "T", "-g", "g", "-e"]).ok();
         assert_eq!(rest.stdout, "new\n", "SIG{name}");
     }
+}
+
+#[test]
+fn serve_goes_on_when_nobody_reads_that_it_is_ready() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let args = ["serve", "--memory", "--port", &free.port().to_string()];
+    let mut serve = command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(serve.stdout.take());
+    let mut ended = None;
+    until("it serves, or has ended", || {
+        ended = serve.try_wait().unwrap();
+        ended.is_some() || run(&["send", "-n", &free.to_string(), "-t", "T", "x"], b"").code == Some(0)
+    });
+    assert_eq!(ended, None);
+    signal(&serve, "TERM");
+    assert_eq!(wait(&mut serve).code(), Some(0));
 }
 
 #[test]

@@ -83,7 +83,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         () = signals.asked() => return Ok(()),
         node = start => node.map_err(failed)?,
     };
-    tell(config, &node)?;
+    match tell(config, &node) {
+        // That nobody wants to know is no reason not to serve.
+        Ok(()) | Err(Failure::Closed) => {}
+        Err(failure) => return Err(failure),
+    }
     let poisoned = tokio::select! {
         () = signals.asked() => None,
         reason = poisoned(&node), if options.exit_on_io_error => Some(reason),
