@@ -222,6 +222,19 @@ async fn crowds_of_calls_on_one_connection_are_all_answered() {
     assert_eq!((connection.in_flight(), client.counters().strays.load(SeqCst)), (0, 0));
 }
 
+#[tokio::test]
+async fn a_one_way_request_that_was_queued_before_a_shutdown_is_written() {
+    let server = serve(echo_router()).await;
+    let addr = server.local_addr().to_string();
+    for count in 1..=20 {
+        let client = client();
+        client.invoke_oneway(&addr, echo("the last word"), LONG).await.unwrap();
+        client.shutdown().await;
+        until(|| server.connections().is_empty()).await;
+        assert_eq!(server.counters().requests.load(SeqCst), count);
+    }
+}
+
 /// Room that comes just as a call begins to wait for it, again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn crowds_of_calls_that_wait_for_room_on_several_threads_are_all_answered() {

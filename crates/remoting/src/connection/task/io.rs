@@ -71,8 +71,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
 
     /// Writes what waits; whether a byte went out.
     pub(super) fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseCause> {
+        match self.take_out()? {
+            None => self.write_out(cx),
+            Some(cause) => {
+                // What the socket takes at once: it was queued before the close.
+                let _ = self.write_out(cx);
+                Err(cause)
+            }
+        }
+    }
+
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseCause> {
         let mut wrote = false;
-        self.take_out()?;
         while self.written < self.out.len() {
             let left = self.out.get(self.written..).unwrap_or_default();
             match Pin::new(&mut self.io).poll_write(cx, left) {
@@ -103,12 +113,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
         Ok(wrote)
     }
 
-    /// Takes over what callers and responders appended.
-    fn take_out(&mut self) -> Result<(), CloseCause> {
+    /// Takes over what callers and responders appended; why this side wants to close, if it does.
+    fn take_out(&mut self) -> Result<Option<CloseCause>, CloseCause> {
         let mut state = self.shared.lock();
-        if let Some(cause) = state.closing.take() {
-            return Err(cause);
-        }
+        let closing = state.closing.take();
         if !state.out.is_empty() {
             if self.out.is_empty() {
                 std::mem::swap(&mut self.out, &mut state.out);
@@ -130,6 +138,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             state.in_flight.date(Instant::now().into_std());
         }
         self.next_deadline = state.in_flight.next_deadline();
+        if closing.is_some() {
+            return Ok(closing);
+        }
         if state.has_retired() {
             return Err(CloseCause::Local("retired after GO_AWAY".to_owned()));
         }
@@ -142,7 +153,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Task<'_, T> {
             let stalled = self.stalled_since.map_or(Duration::ZERO, |since| since.elapsed());
             return Err(CloseCause::Stalled { pending, stalled });
         }
-        Ok(())
+        Ok(None)
     }
 
     fn after_write(&mut self) {
