@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use rocketwire_protocol::body::{BrokerData, MASTER_ID as MASTER, MessageQueue, TopicRouteData};
+use rocketwire_protocol::body::{BrokerData, MASTER_ID as MASTER, MessageQueue, QueueData, TopicRouteData};
 
 use crate::select::RoundRobin;
 
@@ -68,7 +68,7 @@ fn publish_queues(topic: &str, data: &TopicRouteData) -> Vec<PublishQueue> {
     let mut add = |broker: &str, count: i32| {
         let address = masters.get(broker).cloned().unwrap_or_default();
         let broker = ByteString::from(broker);
-        for id in 0..count {
+        for id in (0..count).take(MAX_ALL_QUEUES - queues.len()) {
             queues.push(PublishQueue {
                 queue: MessageQueue::new(topic.clone(), broker.clone(), id),
                 address: address.clone(),
@@ -94,14 +94,20 @@ fn publish_queues(topic: &str, data: &TopicRouteData) -> Vec<PublishQueue> {
 /// The queues a consumer may be assigned (Java: `topicRouteData2TopicSubscribeInfo`): the read bit is enough, a
 /// master is not needed.
 fn subscribe_queues(topic: &str, data: &TopicRouteData) -> Vec<MessageQueue> {
+    let topic = ByteString::from(topic);
     let readable = data.queue_datas.iter().filter(|queue| queue.perm & READ != 0);
-    let each =
-        |broker: &str, count| (0..bounded(count)).map(|id| MessageQueue::new(topic, broker, id)).collect();
-    readable.flat_map(|queue| -> Vec<_> { each(&queue.broker_name, queue.read_queue_nums) }).collect()
+    let each = |queue: &QueueData| {
+        let (topic, broker) = (topic.clone(), queue.broker_name.clone());
+        (0..bounded(queue.read_queue_nums))
+            .map(move |id| MessageQueue::new(topic.clone(), broker.clone(), id))
+    };
+    readable.flat_map(each).take(MAX_ALL_QUEUES).collect()
 }
 
 /// No name server makes us allocate more queues of one broker than this.
 const MAX_QUEUES: i32 = 65_536;
+/// Nor of all brokers of a topic.
+const MAX_ALL_QUEUES: usize = 4 << 16;
 
 fn bounded(count: i32) -> i32 {
     count.clamp(0, MAX_QUEUES)
@@ -221,8 +227,6 @@ impl RouteTable {
 
 #[cfg(test)]
 mod tests {
-    use rocketwire_protocol::body::QueueData;
-
     use super::*;
 
     fn broker(name: &str, ids: &[i64]) -> BrokerData {
@@ -353,5 +357,14 @@ mod tests {
         let route = TopicRoute::new("T", data(vec![broker("a", &[0])], vec![queue("a", 6, i32::MAX, -5)]), 0);
         assert!(route.publish.is_empty());
         assert_eq!(route.subscribe.len(), MAX_QUEUES as usize);
+        let many = TopicRoute::new(
+            "T",
+            data(vec![broker("a", &[0])], vec![queue("a", 6, i32::MAX, i32::MAX); 9]),
+            0,
+        );
+        assert_eq!((many.publish.len(), many.subscribe.len()), (MAX_ALL_QUEUES, MAX_ALL_QUEUES));
+        let mut ordered = data(vec![broker("a", &[0])], Vec::new());
+        ordered.order_topic_conf = Some("a:65536;".repeat(9).into());
+        assert_eq!(TopicRoute::new("T", ordered, 0).publish.len(), MAX_ALL_QUEUES);
     }
 }
