@@ -278,35 +278,10 @@ fn real_message(shared: &Shared, record: &RecordView) -> Option<(QueueId, Vec<u8
 
 #[cfg(test)]
 mod tests {
-    use rocketwire_protocol::message::{NewRecord, record};
     use rocketwire_store::MemoryStorage;
 
     use super::*;
     use crate::{testing, topics::new_config};
-
-    /// A message of the first level for queue 0 of a topic.
-    fn delayed(topic: &str) -> Vec<u8> {
-        let mut properties = Properties::new();
-        properties.set(property::REAL_TOPIC, topic);
-        properties.set(property::REAL_QID, "0");
-        let host = ([127, 0, 0, 1], 0).into();
-        let new = NewRecord {
-            topic: SCHEDULE_TOPIC,
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: 0,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: b"x",
-            properties: properties.as_str(),
-        };
-        let mut bytes = Vec::new();
-        record::encode(&new, &mut bytes).unwrap();
-        bytes
-    }
 
     #[test]
     fn many_messages_that_are_due_do_not_wait_for_as_many_ticks() {
@@ -316,7 +291,7 @@ mod tests {
         broker.create_topic(new_config("T", 1, 6)).unwrap();
         let shared = broker.shared();
         let queue = |topic: &str| shared.topic(topic).unwrap().queue(0).unwrap();
-        let waiting = delayed("T");
+        let waiting = testing::record_for(SCHEDULE_TOPIC, "REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}0\u{2}", "x");
         for _ in 0..MANY {
             let append = Append { queue: queue(SCHEDULE_TOPIC), records: &waiting, wait: Wait::Write };
             shared.store.append(append, Stored::Call(Box::new(|stored| assert!(stored.is_ok()))));
@@ -326,7 +301,7 @@ mod tests {
         // One turn is enough, unless the store is very slow.
         for _ in 0..5 {
             deliver_due(shared);
-            assert!((0..30).any(|_| are_stored(shared)));
+            testing::until_quiet(shared);
         }
         assert_eq!(shared.store.bounds(queue("T")).max, MANY);
         assert_eq!(shared.delays().delivered(1), MANY, "and none comes again");

@@ -291,8 +291,6 @@ fn op_record(shared: &Shared, offset: i64) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use rocketwire_store::MemoryStorage;
 
     use super::*;
@@ -302,64 +300,28 @@ mod tests {
         transaction::{Half, check_due},
     };
 
-    /// A record for queue 0 of a topic.
-    fn record_for(topic: &str, properties: &str) -> Vec<u8> {
-        let host = ([127, 0, 0, 1], 0).into();
-        let new = NewRecord {
-            topic,
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: 0,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: b"x",
-            properties,
-        };
-        let mut bytes = Vec::new();
-        record::encode(&new, &mut bytes).unwrap();
-        bytes
-    }
-
-    /// Waits for the store, and for who is told by it.
-    fn until_quiet(shared: &Shared) {
-        shared.store.flush().unwrap();
-        for _ in 0..30_000 {
-            if shared.transactions().under_way() == 0 {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        panic!("a verdict is still under way");
-    }
-
     #[test]
     fn a_delivered_message_whose_op_record_is_not_taken_is_not_delivered_again() {
         let (storage, clock) = (MemoryStorage::new(), testing::clock());
         let broker = testing::broker(&storage, &clock);
         broker.create_topic(new_config("T", 1, 6)).unwrap();
         let shared = broker.shared();
-        let queue = |topic: &str| shared.topic(topic).unwrap().queue(0).unwrap();
-        let half = record_for(TRANS_HALF_TOPIC, "PGROUP\u{1}PG\u{2}REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}0\u{2}");
-        let (stored, told) = mpsc::channel();
-        let done = Stored::Call(Box::new(move |half| stored.send(half.unwrap()).unwrap()));
-        let append = Append { queue: queue(TRANS_HALF_TOPIC), records: &half, wait: Wait::Flush };
-        shared.store.append(append, done);
-        let appended = told.recv().unwrap();
+        let half = "PGROUP\u{1}PG\u{2}REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}0\u{2}";
+        let appended =
+            testing::store(shared, TRANS_HALF_TOPIC, &testing::record_for(TRANS_HALF_TOPIC, half, "x"));
         let half = Half { group: "PG".into(), topic: "T".into() };
         shared.transactions().prepared(&appended, half, shared.now_ms());
 
         // There is no runtime, and so no thread for the op record.
         let (offset, pending) = shared.transactions().claim(0).unwrap();
-        let real = Some((queue("T"), record_for("T", "")));
+        let queue = shared.topic("T").unwrap().queue(0).unwrap();
+        let real = Some((queue, testing::record_for("T", "", "x")));
         conclude(shared, offset, pending, real, Verdict::Commit { born_ms: 0 }, None);
-        until_quiet(shared);
-        assert_eq!(shared.store.bounds(queue("T")).max, 1);
+        testing::until_quiet(shared);
+        assert_eq!(shared.store.bounds(queue).max, 1);
         assert!(shared.transactions().claim(0).is_none(), "it has its verdict");
         check_due(shared);
-        until_quiet(shared);
+        testing::until_quiet(shared);
         let after_a_kill = testing::broker(&storage.snapshot(), &clock);
         assert_eq!(after_a_kill.shared().transactions().len(), 0, "the op record was written later");
     }

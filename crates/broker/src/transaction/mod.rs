@@ -11,6 +11,8 @@
 
 mod check;
 mod end;
+#[cfg(test)]
+mod model_test;
 mod resume;
 mod table;
 

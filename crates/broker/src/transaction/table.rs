@@ -137,6 +137,9 @@ impl Transactions {
         let before = from.and_then(|from| self.pending.remove(&from).map(|before| (from, before)));
         let Some(pending) = self.pending.get_mut(&half_offset) else {
             // It has its verdict, and so have all before it.
+            for former in before.map(|(_, before)| before.former).unwrap_or_default() {
+                self.aliases.remove(&former);
+            }
             return;
         };
         pending.checks = checks;

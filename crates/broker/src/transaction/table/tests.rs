@@ -106,6 +106,14 @@ fn a_restart_reads_what_follows_what() {
     table.note(4, Some(2), 1);
     assert_eq!(table.due(1_000, 0, 10).iter().map(|(o, p)| (*o, p.checks)).collect::<Vec<_>>(), [(3, 2)]);
     assert_eq!(table.claim(0).unwrap().0, 3);
+    // 1 is 0 stored anew, 2 is 1, and has its verdict.
+    let mut table = Transactions::new(10);
+    for offset in 0..2 {
+        table.insert(offset, 0, half(), 1_000);
+    }
+    table.note(1, Some(0), 1);
+    table.note(2, Some(1), 2);
+    assert!(table.len() == 0 && table.aliases.is_empty());
 }
 
 #[test]
