@@ -75,10 +75,10 @@ async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
     inner.endpoint.emit(ConnectionEvent::Connecting(addr.clone()));
     let (limit, sockets) = (inner.options.connect_timeout, &inner.options.connection.socket);
     let opened = match socks::proxy_for(&inner.options.proxies, &addr) {
-        None => in_time(limit, open(&addr, sockets)).await,
+        None => in_time(limit, open(&addr, sockets, limit)).await,
         Some(proxy) => {
             let mut step = Step::Connect;
-            let opened = in_time(limit, open_through(proxy, &addr, sockets, &mut step)).await;
+            let opened = in_time(limit, open_through(proxy, &addr, sockets, limit, &mut step)).await;
             opened.map_err(|error| step.failed(proxy, error))
         }
     };
@@ -101,17 +101,32 @@ async fn open_through(
     proxy: &SocksProxy,
     target: &str,
     options: &SocketOptions,
+    limit: Duration,
     step: &mut Step,
 ) -> io::Result<TcpStream> {
-    let mut stream = open(&proxy.addr, options).await?;
+    let mut stream = open(&proxy.addr, options, limit).await?;
     socks::handshake(&mut stream, proxy.login(), target, step).await?;
     Ok(stream)
 }
 
-async fn open(addr: &str, options: &SocketOptions) -> io::Result<TcpStream> {
+async fn open(addr: &str, options: &SocketOptions, limit: Duration) -> io::Result<TcpStream> {
+    let resolved: Vec<SocketAddr> = lookup_host(addr).await?.collect();
+    first_of(&resolved, options, limit).await
+}
+
+/// A stream to the first of a name's addresses that takes it. Each has its share of the time: one that is silent, as
+/// of a network that leads nowhere, must not use up all of it.
+async fn first_of(
+    addresses: &[SocketAddr],
+    options: &SocketOptions,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    let begun = Instant::now();
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name resolves to no address");
-    for resolved in lookup_host(addr).await? {
-        match socket::new(resolved, options)?.connect(resolved).await {
+    for (at, address) in addresses.iter().enumerate() {
+        let share = limit.saturating_sub(begun.elapsed()) / (addresses.len() - at) as u32;
+        let connecting = async { socket::new(*address, options)?.connect(*address).await };
+        match in_time(share, connecting).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -148,4 +163,30 @@ pub(super) fn adopt<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 /// Between 0 and 1: so that clients that lost one server do not all come back at once.
 fn jitter() -> f64 {
     RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_address_of_a_name_does_not_use_up_the_time() {
+        // Nobody takes connections from this queue of one, so that a later connect hangs.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut filling = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(silent)).await {
+            filling.push(stream);
+            assert!(filling.len() < 100, "the queue never fills");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [silent, listener.local_addr().unwrap()];
+        let (options, limit) = (SocketOptions::default(), Duration::from_secs(4));
+        let opened = in_time(limit, first_of(&addresses, &options, limit)).await;
+        assert_eq!(opened.unwrap().peer_addr().unwrap(), addresses[1]);
+    }
 }
