@@ -169,7 +169,12 @@ async fn serve_proxied(mut stream: TcpStream, peer: SocketAddr, local: SocketAdd
             }
         }
     };
-    match tokio::time::timeout(limit, header).await {
+    let mut stopping = seat.inner.stopping.subscribe();
+    let read = tokio::select! {
+        read = tokio::time::timeout(limit, header) => read,
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    match read {
         Ok(Ok(origin)) => {
             serve(stream, input, origin.source.unwrap_or(peer), local, origin.attributes, lane, seat);
         }

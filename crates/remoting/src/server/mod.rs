@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     open: Mutex<Open>,
     /// How many connections are open.
     count: watch::Sender<usize>,
+    /// Whether a shutdown has begun: told to those who are no connections yet.
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -80,7 +82,8 @@ impl Server {
             options.runtimes.len(),
         );
         let (count, _) = watch::channel(0);
-        let inner = Arc::new(Inner { endpoint, options, open: Mutex::default(), count });
+        let stopping = watch::Sender::new(false);
+        let inner = Arc::new(Inner { endpoint, options, open: Mutex::default(), count, stopping });
         Server { local: None, inner, accepting: None }
     }
 
@@ -147,6 +150,7 @@ impl Server {
     pub async fn shutdown(self, grace: Duration) -> bool {
         self.stop_accepting();
         self.inner.endpoint.draining.store(true, Ordering::Relaxed);
+        self.inner.stopping.send_replace(true);
         self.connections().iter().for_each(|connection| connection.shared().rouse());
         let mut count = self.inner.count.subscribe();
         let drained = timeout(grace, count.wait_for(|open| *open == 0)).await.is_ok();

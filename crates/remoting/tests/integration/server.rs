@@ -359,3 +359,19 @@ async fn a_listed_balancer_speaks_for_its_clients_and_others_do_not() {
     unlisted.write(&[&golden[..], &frame].concat()).await;
     assert!(unlisted.is_closed().await);
 }
+
+#[tokio::test]
+async fn a_balancer_that_has_said_nothing_does_not_hold_up_a_shutdown() {
+    let mut options = ServerOptions::default();
+    options.proxy_from = vec!["127.0.0.0/8".parse().unwrap()];
+    options.proxy_timeout = 10 * LONG;
+    let server = Server::bind("127.0.0.1:0", echo_router(), options).await.unwrap();
+    let mut silent = Peer::dial(&server).await;
+    let mut balancer = Peer::dial(&server).await;
+    balancer.write(b"PROXY UNKNOWN\r\n").await;
+    balancer.send(&echo("x"), Encoding::Json).await;
+    assert_eq!(balancer.request().await.body, "x", "the silent one was accepted before");
+    drop(balancer);
+    assert!(within(server.shutdown(10 * LONG)).await);
+    assert!(silent.is_closed().await);
+}
