@@ -109,9 +109,9 @@ async fn disk_tick(shared: &Arc<Shared>, due: &mut Due) {
     if timer::has_work(shared) {
         on_disk(shared, timer::turn).await;
     }
-    if is_due(&mut due.transactions, now, options.transaction_check_interval)
-        && shared.transactions().has_work()
-    {
+    let is_time = is_due(&mut due.transactions, now, options.transaction_check_interval)
+        && shared.transactions().has_work();
+    if is_time || shared.transactions().is_in_round() {
         on_disk(shared, crate::transaction::check_due).await;
     }
     if is_due(&mut due.snapshot, now, options.snapshot_interval) {

@@ -19,17 +19,22 @@ use super::{
 };
 use crate::{back::encode_as, metrics::Verdict, planted::planted, send::Stored, shared::Shared};
 
-/// Half messages that are asked about in one round.
-const PER_ROUND: usize = 2_000;
+/// Half messages that are looked at in one go, before other work of the disk has its turn.
+const AT_ONCE: usize = 2_000;
 /// Java: a half message older than the log's retention of 72 h is given up.
 const MAX_AGE_MS: i64 = 72 * 3600 * 1000;
 
-/// Asks about half messages that have waited too long; reads the log, so it runs on a blocking thread.
+/// Asks about half messages that have waited too long: begins to look through all of them, or goes on with that. Reads
+/// the log, so it runs on a blocking thread.
 pub(crate) fn check_due(shared: &Arc<Shared>) {
     write_owed(shared);
     let now = shared.now_ms();
     let timeout = i64::try_from(shared.options.transaction_timeout.as_millis()).unwrap_or(i64::MAX);
-    let due = shared.transactions().due(now, timeout, PER_ROUND);
+    let due = {
+        let mut transactions = shared.transactions();
+        transactions.begin_round();
+        transactions.next_due(now, timeout, AT_ONCE)
+    };
     for (offset, pending) in due {
         let half = match shared.store.record_at(pending.physical_offset) {
             Ok(bytes) => bytes.and_then(|bytes| RecordView::parse(&bytes).ok()),
@@ -259,4 +264,45 @@ fn each(
         offset = outcome.next_offset;
     }
     Ok(bounds.max)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rocketwire_store::MemoryStorage;
+
+    use super::*;
+    use crate::{testing, topics::new_config};
+
+    #[test]
+    fn half_messages_that_are_not_to_be_asked_about_yet_keep_no_other_from_being() {
+        let (storage, clock) = (MemoryStorage::new(), testing::clock());
+        let broker = testing::broker(&storage, &clock);
+        broker.create_topic(new_config("T", 1, 6)).unwrap();
+        let shared = broker.shared();
+        let plain = "PGROUP\u{1}PG\u{2}REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}0\u{2}";
+        let immune = format!("{plain}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}9999999999\u{2}");
+        let prepare = |properties: &str| {
+            let record = testing::record_for(TRANS_HALF_TOPIC, properties, "x");
+            let appended = testing::store(shared, TRANS_HALF_TOPIC, &record);
+            let half = Half { group: "PG".into(), topic: "T".into() };
+            shared.transactions().prepared(&appended, half, shared.now_ms());
+            appended.queue_offset + 1
+        };
+        for _ in 0..=AT_ONCE {
+            prepare(&immune);
+        }
+        let end = prepare(plain);
+        let queue = shared.topic(TRANS_HALF_TOPIC).unwrap().queue(0).unwrap();
+        for round in 1..=2 {
+            clock.advance(Duration::from_secs(30));
+            check_due(shared);
+            assert!(shared.transactions().is_in_round());
+            check_due(shared);
+            assert!(!shared.transactions().is_in_round());
+            testing::until_quiet(shared);
+            assert_eq!(shared.store.bounds(queue).max, end + round, "it is stored anew, to be asked about");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! Half messages without a verdict.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use bytestring::ByteString;
 use rocketwire_store::Appended;
@@ -22,6 +25,8 @@ pub(crate) struct Transactions {
     /// Former offsets of half messages that were stored anew since: producers may know them by those.
     aliases: BTreeMap<i64, i64>,
     limit: usize,
+    /// What is still to be looked through to ask producers.
+    round: Range<i64>,
     /// The end of the half queue, and of the op queue, as far as known.
     half_end: i64,
     op_end: i64,
@@ -75,6 +80,7 @@ impl Transactions {
             owed: BTreeSet::new(),
             aliases: BTreeMap::new(),
             limit,
+            round: 0..0,
             half_end: 0,
             op_end: 0,
             changes: 0,
@@ -231,19 +237,31 @@ impl Transactions {
         self.changes += 1;
     }
 
-    /// Half messages that have waited for at least `timeout_ms`, at most `limit`, those that were asked about
-    /// least first. Those that wait since a time to come were stored before the clock was set back: they are due, too.
-    pub(crate) fn due(&self, now_ms: i64, timeout_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
+    /// Begins to look through all that are there now, if that is not under way.
+    pub(crate) fn begin_round(&mut self) {
+        if !self.is_in_round() {
+            self.round = i64::MIN..self.half_end;
+        }
+    }
+
+    /// Whether the round that was begun goes on.
+    pub(crate) fn is_in_round(&self) -> bool {
+        !self.round.is_empty()
+    }
+
+    /// The next half messages of the round that have waited for at least `timeout_ms`, at most `limit`. Those that are
+    /// stored anew meanwhile are behind its end, so that each comes once. Those that wait since a time to come were stored
+    /// before the clock was set back: they are due, too.
+    pub(crate) fn next_due(&mut self, now_ms: i64, timeout_ms: i64, limit: usize) -> Vec<(i64, Pending)> {
         let is_due = |age_ms: i64| age_ms >= timeout_ms || age_ms < -CLOCK_SLACK_MS;
-        let mut due: Vec<(i32, i64)> = self
-            .pending
-            .iter()
-            .filter(|(_, p)| is_due(now_ms.saturating_sub(p.since_ms)))
-            .map(|(offset, p)| (p.checks, *offset))
-            .collect();
-        due.sort_unstable();
-        due.truncate(limit);
-        due.into_iter().filter_map(|(_, offset)| Some((offset, self.pending.get(&offset)?.clone()))).collect()
+        let due = self.pending.range(self.round.clone());
+        let due = due.filter(|(_, p)| is_due(now_ms.saturating_sub(p.since_ms))).take(limit);
+        let due: Vec<_> = due.map(|(offset, pending)| (*offset, pending.clone())).collect();
+        self.round.start = match due.last() {
+            Some((last, _)) if due.len() == limit => last + 1,
+            _ => self.round.end,
+        };
+        due
     }
 
     /// Counts changes of what a snapshot holds.

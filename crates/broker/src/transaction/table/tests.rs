@@ -35,13 +35,39 @@ fn only_what_waited_long_enough_is_due_and_each_is_counted() {
     let mut table = Transactions::new(10);
     table.prepared(&appended(0), half(), 1_000);
     table.prepared(&appended(1), half(), 1_001);
-    assert!(table.due(6_999, 6_000, 10).is_empty());
-    let due = table.due(7_000, 6_000, 10);
-    assert_eq!(due.len(), 1);
-    assert_eq!((due[0].0, due[0].1.checks), (0, 0));
+    assert!(due(&mut table, 6_999).is_empty());
+    assert_eq!(due(&mut table, 7_000), [(0, 0)]);
     asked(&mut table, 0, 2);
-    assert_eq!(table.due(8_000, 6_000, 1)[0].0, 1, "what was asked about least comes first");
-    assert_eq!(table.due(8_000, 6_000, 10).iter().map(|(_, p)| p.checks).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(due(&mut table, 8_000), [(1, 0), (2, 1)]);
+}
+
+/// Offsets, and how often they were asked about, of a whole round.
+fn due(table: &mut Transactions, now_ms: i64) -> Vec<(i64, i32)> {
+    table.begin_round();
+    let due = table.next_due(now_ms, 6_000, 10);
+    due.iter().map(|(offset, pending)| (*offset, pending.checks)).collect()
+}
+
+#[test]
+fn a_round_sees_each_half_message_once() {
+    let mut table = Transactions::new(10);
+    for offset in 0..4 {
+        table.prepared(&appended(offset), half(), 1_000);
+    }
+    let next = |table: &mut Transactions| -> Vec<i64> {
+        table.next_due(7_000, 6_000, 2).iter().map(|(offset, _)| *offset).collect()
+    };
+    table.begin_round();
+    assert_eq!(next(&mut table), [0, 1]);
+    asked(&mut table, 0, 4);
+    table.begin_round();
+    assert!(table.is_in_round(), "it goes on");
+    assert_eq!(next(&mut table), [2, 3]);
+    asked(&mut table, 2, 5);
+    assert!(next(&mut table).is_empty() && !table.is_in_round());
+    table.begin_round();
+    assert_eq!(next(&mut table), [1, 3]);
+    assert_eq!(next(&mut table), [4, 5], "whether they were asked about or not");
 }
 
 /// A half message is asked about: it is stored anew.
@@ -89,8 +115,8 @@ fn a_verdict_waits_while_its_half_message_is_moved() {
 fn a_clock_that_was_set_back_keeps_nobody_from_being_asked() {
     let mut table = Transactions::new(10);
     table.prepared(&appended(0), half(), 1_000_000);
-    assert!(table.due(1_000_000 - CLOCK_SLACK_MS, 6_000, 10).is_empty(), "a little is waited for");
-    assert_eq!(table.due(1_000_000 - CLOCK_SLACK_MS - 1, 6_000, 10).len(), 1);
+    assert!(due(&mut table, 1_000_000 - CLOCK_SLACK_MS).is_empty(), "a little is waited for");
+    assert_eq!(due(&mut table, 1_000_000 - CLOCK_SLACK_MS - 1).len(), 1);
 }
 
 #[test]
@@ -104,7 +130,7 @@ fn a_restart_reads_what_follows_what() {
     table.note(3, Some(1), 2);
     table.pending.remove(&4);
     table.note(4, Some(2), 1);
-    assert_eq!(table.due(1_000, 0, 10).iter().map(|(o, p)| (*o, p.checks)).collect::<Vec<_>>(), [(3, 2)]);
+    assert_eq!(due(&mut table, 7_000), [(3, 2)]);
     assert_eq!(table.claim(0).unwrap().0, 3);
     // 1 is 0 stored anew, 2 is 1, and has its verdict.
     let mut table = Transactions::new(10);
