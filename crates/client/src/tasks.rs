@@ -15,6 +15,12 @@ pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
 }
 
+/// The moment when this time will be over. What no clock could add to now ends in thirty years.
+pub(crate) fn after(time: Duration) -> Instant {
+    const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
+    Instant::now() + time.min(LONGEST)
+}
+
 /// Asks "has this been told to stop?", or waits for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);

@@ -57,6 +57,25 @@ pub struct ConnectionOptions {
     pub look: Duration,
 }
 
+/// Thirty years. A longer time is taken for this one: no clock could add it to now.
+pub(crate) const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
+impl ConnectionOptions {
+    /// With times that can be added to now.
+    pub(crate) fn bounded(mut self) -> ConnectionOptions {
+        for time in [
+            &mut self.idle,
+            &mut self.first_byte,
+            &mut self.write_stall,
+            &mut self.frame_timeout,
+            &mut self.look,
+        ] {
+            *time = (*time).min(FOREVER);
+        }
+        self
+    }
+}
+
 impl Default for ConnectionOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -24,7 +24,6 @@ use rocketwire_remoting::RemotingClient;
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
-    time::Instant,
 };
 
 pub use options::{ClientBuilder, ClientOptions};
@@ -41,7 +40,7 @@ use crate::{
     identity::{self, now_ms},
     producer::Replies,
     route::RouteTable,
-    tasks::Tasks,
+    tasks::{Tasks, after},
 };
 
 /// A client of a RocketMQ cluster; clones are cheap and mean the same client.
@@ -129,7 +128,7 @@ impl Client {
     ///
     /// Idempotent. Cancel safe: dropped half-way it can be called again.
     pub async fn close(&self, deadline: Duration) {
-        let deadline = Instant::now() + deadline;
+        let deadline = after(deadline);
         // At the same time: one whose handler is stuck must not use up the time of the others.
         let mut ending = JoinSet::new();
         for consumer in self.inner.groups.consumers() {

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use super::Inner;
-use crate::tasks::Stop;
+use crate::tasks::{Stop, after};
 
 /// The first heartbeat of a client, unless something asks for one earlier (Java: 1 s).
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ async fn refresh_routes(client: Weak<Inner>, mut stop: Stop, interval: Duration)
         topics.sort();
         topics.dedup();
         for topic in topics {
-            let deadline = Instant::now() + client.options.api_timeout;
+            let deadline = after(client.options.api_timeout);
             // A failure keeps the route that is known: brokers may be well while name servers are not.
             if let Err(error) = client.ask(&topic, deadline).await {
                 tracing::warn!(%error, "the route could not be refreshed");

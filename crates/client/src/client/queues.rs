@@ -9,12 +9,11 @@ use rocketwire_protocol::{
     header::{PullMessageRequestHeader, PullMessageResponseHeader},
     message::{MessageExt, RecordView, properties, property, records},
 };
-use tokio::time::Instant;
 
 use super::{BrokerCalls, Client, Inner};
 use crate::{
     FilterExpression, RequestError, RequestErrorKind, identity::now_ms, route::ReadAddress, subscription,
-    validate,
+    tasks::after, validate,
 };
 
 /// `sysFlag` of a pull: the request commits an offset.
@@ -107,7 +106,7 @@ impl Client {
     /// # Errors
     /// [`RequestError`] if there is no route.
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, RequestError> {
-        let deadline = Instant::now() + self.inner.options.api_timeout;
+        let deadline = after(self.inner.options.api_timeout);
         Ok(self.inner.route(topic, deadline).await?.subscribe.clone())
     }
 
@@ -134,7 +133,7 @@ impl Client {
             max_bytes: None,
             commit: None,
             suspend: options.wait,
-            timeout: options.timeout + options.wait,
+            timeout: options.timeout.saturating_add(options.wait),
             broker_id: 0,
         };
         self.inner.pull(request).await
@@ -205,7 +204,7 @@ impl Inner {
         if let Some(address) = known {
             return Ok(address);
         }
-        let deadline = Instant::now() + self.options.api_timeout;
+        let deadline = after(self.options.api_timeout);
         self.route(&queue.topic, deadline).await?;
         let found = self.routes().master_or_any(&queue.broker_name);
         found.ok_or_else(|| unknown("looking up a broker", queue))

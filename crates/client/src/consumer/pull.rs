@@ -8,7 +8,9 @@ use std::{
 use rocketwire_protocol::{body::MessageQueue, message::MessageExt};
 use tokio::time::Instant;
 
-use crate::{Client, ConsumeFrom, FilterExpression, PullOptions, PullStatus, RequestError, validate};
+use crate::{
+    Client, ConsumeFrom, FilterExpression, PullOptions, PullStatus, RequestError, tasks::after, validate,
+};
 
 /// Takes messages of queues that are assigned by hand; no group membership, no rebalance.
 ///
@@ -91,7 +93,7 @@ impl PullConsumer {
     /// # Errors
     /// [`RequestError`]; the next poll tries the next queue.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<MessageExt>, RequestError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         loop {
             for _ in 0..self.queues.len() {
                 let alone = self.queues.len() == 1;

@@ -7,7 +7,6 @@ use rocketwire_protocol::{
     body::{MessageModel, MessageQueue},
     message::{MessageExt, name, retry_topic},
 };
-use tokio::time::Instant;
 
 use super::{
     ConsumeFrom, ConsumeResult, DeliveryStream, OrderlyResult, PushConsumerOptions, concurrent,
@@ -22,6 +21,7 @@ use crate::{
     client::subscription_version,
     offsets::local_file,
     subscription,
+    tasks::after,
     validate::{self, Invalid},
 };
 
@@ -199,7 +199,7 @@ impl PushConsumerBuilder {
         let core = Arc::new(PushCore::new(self.client, group, self.options, handler, offsets, subscriptions));
         client.groups.add_consumer(&core)?;
         // Routes first: heartbeats go to the brokers in them, and pulls are refused without a heartbeat.
-        let deadline = Instant::now() + client.options.api_timeout;
+        let deadline = after(client.options.api_timeout);
         for topic in core.topics() {
             if let Err(error) = client.ask(&topic, deadline).await {
                 tracing::warn!(%error, "no route yet; the consumer goes on looking");
@@ -275,7 +275,7 @@ impl PushConsumer {
     ///
     /// Idempotent. Cancel safe: dropped half-way it can be called again.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        self.core.shutdown(Instant::now() + deadline).await
+        self.core.shutdown(after(deadline)).await
     }
 
     /// Stops fetching for a while; handlers go on with what is here.

@@ -18,6 +18,7 @@ use crate::{
     RequestError, allocate,
     identity::{self, now_ms},
     route::TopicRoute,
+    tasks::after,
 };
 
 /// Rounds come no closer than this (Java: `minInterval`).
@@ -98,7 +99,7 @@ async fn route(core: &PushCore, topic: &str) -> Option<Arc<TopicRoute>> {
     if cached.is_some() {
         return cached;
     }
-    match client.ask(topic, Instant::now() + client.options.api_timeout).await {
+    match client.ask(topic, after(client.options.api_timeout)).await {
         Ok(Some(route)) => Some(route),
         Ok(None) => {
             tracing::debug!(topic, group = &*core.group, "no route yet");

@@ -28,7 +28,7 @@ pub(crate) use request::Resend;
 pub use result::{SendResult, SendStatus};
 pub use transaction::{TransactionResult, TransactionState};
 
-use crate::{Client, RequestError, SendError, fault::FaultTable};
+use crate::{Client, RequestError, SendError, fault::FaultTable, tasks::after};
 use request::{Common, Compression, Prepared};
 use send::Target;
 pub(crate) use transaction::{Checker, check_answer};
@@ -93,7 +93,7 @@ impl Producer {
     where
         F: for<'a> FnOnce(&'a [MessageQueue], &Message) -> Option<&'a MessageQueue>,
     {
-        let deadline = Instant::now() + self.core.options.timeout;
+        let deadline = after(self.core.options.timeout);
         let queue = self.core.select(&message, select, deadline).await?;
         let left = deadline.saturating_duration_since(Instant::now());
         self.core.send_to(Target::Queue(queue), message, left).await
@@ -148,7 +148,7 @@ impl Producer {
     /// # Errors
     /// [`RequestError`] if there is no route.
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, RequestError> {
-        let deadline = Instant::now() + self.core.options.timeout;
+        let deadline = after(self.core.options.timeout);
         let route = self.core.route(topic, deadline).await?;
         Ok(route.publish.iter().map(|queue| queue.queue.clone()).collect())
     }
@@ -176,7 +176,7 @@ impl Producer {
     /// Tells the brokers that the group has one producer less. Sends that run end as they would have; this client is
     /// not asked about half messages of the group any more.
     pub async fn shutdown(&self, deadline: Duration) {
-        let deadline = Instant::now() + deadline;
+        let deadline = after(deadline);
         let client = &self.core.client.inner;
         client.groups.forget_producer(&self.core);
         client.unregister_producer(&self.core.group, deadline).await;

@@ -17,7 +17,7 @@ use rocketwire_protocol::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{ProducerCore, Target};
-use crate::{Invalid, SendError, identity::now_ms};
+use crate::{Invalid, SendError, identity::now_ms, tasks::after};
 
 /// Requests that wait for their reply, by correlation id. One entry per caller that waits.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl ProducerCore {
         timeout: Duration,
     ) -> Result<MessageExt, SendError> {
         let begun = Instant::now();
-        let deadline = begun + timeout;
+        let deadline = after(timeout);
         let client = &self.client.inner;
         let topic = message.topic().clone();
         self.check_open(&topic)?;

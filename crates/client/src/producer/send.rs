@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Prepared, ProducerCore, SendResult, SendStatus, result};
 use crate::{
     Attempt, AttemptFacts, AttemptFailure, AttemptOutcome, Next, RequestError, RouteError, SendError,
-    client::Template, identity, identity::now_ms, route::TopicRoute, select,
+    client::Template, identity, identity::now_ms, route::TopicRoute, select, tasks::after,
 };
 
 /// Where a message is to go.
@@ -40,7 +40,7 @@ struct Tries {
 impl Tries {
     fn new(timeout: Duration) -> Tries {
         let begun = Instant::now();
-        Tries { begun, deadline: begun + timeout, attempts: Vec::new(), stored: None }
+        Tries { begun, deadline: after(timeout), attempts: Vec::new(), stored: None }
     }
 
     /// Keeps a result that is returned if no attempt does better.
@@ -90,7 +90,7 @@ impl ProducerCore {
     pub(super) async fn send_oneway(&self, message: Message, timeout: Duration) -> Result<(), SendError> {
         let prepared = self.prepare(&message)?;
         let begun = Instant::now();
-        let deadline = begun + timeout;
+        let deadline = after(timeout);
         let route = self.route(&prepared.topic, deadline).await;
         let route = route.map_err(|error| SendError::route(&prepared.topic, error, begun.elapsed()))?;
         let destination = self.choose(&route, None);
@@ -271,7 +271,7 @@ impl ProducerCore {
     }
 
     pub(super) async fn warm_up(&self, topics: &[&str]) -> Result<(), RequestError> {
-        let deadline = Instant::now() + self.options.timeout;
+        let deadline = after(self.options.timeout);
         for topic in topics {
             let route = self.route(topic, deadline).await?;
             let mut addresses: Vec<&ByteString> = route.publish.iter().map(|queue| &queue.address).collect();

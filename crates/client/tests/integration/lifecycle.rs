@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rocketwire::{Client, ConsumeFrom, Message, RequestErrorKind};
+use rocketwire::{Client, ConsumeFrom, Message, MessageQueue, PullOptions, RequestErrorKind};
 use rocketwire_protocol::{
     RequestCode,
     body::{self, HeartbeatData},
@@ -130,4 +130,27 @@ async fn a_producer_that_is_shut_down_is_not_announced_again() {
     drop(producer);
     assert!(client.producer("PG").build().is_err(), "the old handle does not take the new one's place");
     drop(again);
+}
+
+#[tokio::test]
+async fn durations_without_end_are_no_deadlines() {
+    let never = Duration::MAX;
+    let cluster = Cluster::with_topic("T", 1).await;
+    let builder = Client::builder().name_servers(&cluster.address());
+    let client = builder.options(|options| options.api_timeout = never).build().unwrap();
+    let producer = client.producer("PG").timeout(never).build().unwrap();
+    producer.warm_up(&["T"]).await.unwrap();
+    producer.send(Message::new("T", "x")).await.unwrap();
+    producer.send_by(Message::new("T", "x"), |queues, _| queues.first()).await.unwrap();
+    producer.send_oneway(Message::new("T", "x")).await.unwrap();
+    let mut pulls = client.pull_consumer("G").unwrap();
+    pulls.assign(client.queues("T").await.unwrap());
+    assert!(!pulls.poll(never).await.unwrap().is_empty());
+    let mut options = PullOptions::default();
+    (options.wait, options.timeout) = (never, never);
+    client.pull(&MessageQueue::new("T", "a", 0), 0, &options).await.unwrap();
+    let consumer = client.push_consumer("CG").subscribe("T", "*").start(async |_| ()).await.unwrap();
+    consumer.shutdown(never).await;
+    producer.shutdown(never).await;
+    client.close(never).await;
 }

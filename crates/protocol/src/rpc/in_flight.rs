@@ -47,6 +47,9 @@ pub enum Due {
     In(Duration),
 }
 
+/// Thirty years: a longer time ends then, because no clock could add it to now.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// As many requests are in flight as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -123,7 +126,7 @@ impl<A> InFlight<A> {
             if let Some(Slot { state: State::Waiting { due, .. }, .. }) = self.slot(opaque)
                 && let Due::In(timeout) = *due
             {
-                let deadline = now + timeout;
+                let deadline = now + timeout.min(LONGEST);
                 *due = Due::At(deadline);
                 self.note_deadline(deadline);
             }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     Connection, ConnectionEvent, Phase, RpcError, SocketOptions, SocksProxy,
     connection::{self, Shared},
+    options::FOREVER,
     socket,
 };
 
@@ -34,7 +35,7 @@ pub(super) async fn connect(
     begun: Instant,
     budget: Duration,
 ) -> Result<Connection, RpcError> {
-    let deadline = begun + budget;
+    let deadline = begun + budget.min(FOREVER);
     let late = || RpcError::Timeout {
         addr: addr.to_owned(),
         phase: Phase::Connect,

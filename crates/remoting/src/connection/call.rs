@@ -12,7 +12,7 @@ use rocketwire_protocol::{Command, rpc::Due};
 use tokio::time::{Instant, timeout_at};
 
 use super::shared::{CallEnd, Shared, wake};
-use crate::{CloseCause, Phase, RpcError, planted::planted};
+use crate::{CloseCause, Phase, RpcError, options::FOREVER, planted::planted};
 
 /// A call: sends its request when it is first polled. Dropped, it frees its slot.
 ///
@@ -47,7 +47,7 @@ impl Call {
         begun: Option<Instant>,
         timeout: Duration,
     ) -> Call {
-        Call { shared, state: State::Start(command), begun, timeout }
+        Call { shared, state: State::Start(command), begun, timeout: timeout.min(FOREVER) }
     }
 
     /// The time of the call begins here, if it has not begun.

@@ -52,6 +52,7 @@ impl Endpoint {
         listener: Option<Arc<dyn ConnectionListener>>,
         runtimes: usize,
     ) -> Arc<Endpoint> {
+        let options = options.bounded();
         Arc::new(Endpoint {
             lookers: (0..runtimes.max(1)).map(|_| Looker::new(options.look)).collect(),
             latencies: Latencies::new(router.codes()),

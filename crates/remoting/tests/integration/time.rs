@@ -357,3 +357,29 @@ async fn two_thousand_slow_peers_are_closed_by_their_deadlines_and_a_good_one_is
     assert_eq!((server.connections().len(), good.is_open()), (1, true));
     assert_eq!(server.counters().stalled.load(std::sync::atomic::Ordering::SeqCst), 1_500);
 }
+
+#[tokio::test(start_paused = true)]
+async fn durations_without_end_are_no_deadlines() {
+    let never = Duration::MAX;
+    let mut options = ServerOptions::default();
+    (options.connection.idle, options.connection.first_byte) = (never, never);
+    (options.connection.write_stall, options.connection.frame_timeout) = (never, never);
+    let server = Server::bind_nothing(echo_router(), options);
+    let mut options = ClientOptions::default();
+    (options.connection.idle, options.connection.max_in_flight) = (never, 1);
+    let client = RemotingClient::new(options, Router::new());
+    let (ours, theirs) = duplex(1 << 10);
+    client.adopt("pipe", ours, nowhere(), nowhere());
+    server.adopt(theirs, nowhere(), nowhere()).unwrap();
+    // Larger than the pipe, and more than may be under way.
+    let calls = [0; 2].map(|_| client.invoke("pipe", echo("x").with_body(vec![7; 1 << 16]), never));
+    for call in calls {
+        assert_eq!(call.await.unwrap().body.len(), 1 << 16);
+    }
+    let connection = client.connect("pipe", never).await.unwrap();
+    assert_eq!(connection.invoke(echo("x"), never).await.unwrap().body, "x");
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    assert!(connection.is_open());
+    server.shutdown(never).await;
+    assert!(client.invoke("nowhere.invalid:1", echo("x"), never).await.is_err());
+}
