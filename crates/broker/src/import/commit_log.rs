@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rocketwire_protocol::message::RecordView;
 use rocketwire_protocol::message::record::MIN_LEN;
 
-use super::ImportError;
 use super::place::{Place, announced_len, parse_place};
+use super::{ImportError, consume_queue};
 
 /// Bytes that are read at once.
 const WINDOW: usize = 4 << 20;
@@ -18,6 +18,7 @@ const WINDOW: usize = 4 << 20;
 /// All files of the log, and what tells whether its broker was stopped in order.
 #[derive(Debug)]
 pub(super) struct Log {
+    source: PathBuf,
     files: Vec<LogFile>,
     /// The broker did not stop in order (`abort`).
     is_aborted: bool,
@@ -35,10 +36,21 @@ struct LogFile {
 
 /// Where the records of a log end.
 enum Stop {
-    /// At this file and byte.
-    At(usize, u64, &'static str),
+    /// Before the end of the last file.
+    At(End),
     /// With the last file.
     Full,
+}
+
+/// A place that no record follows.
+struct End {
+    /// In this file, at this byte.
+    file: usize,
+    position: u64,
+    /// What stands there instead of a record; empty for zeros.
+    reason: &'static str,
+    /// Store time of the last record.
+    last_ms: i64,
 }
 
 impl Log {
@@ -57,10 +69,12 @@ impl Log {
         files.sort_by_key(|file| file.start);
         let checkpoint = fs::read(source.join("checkpoint")).unwrap_or_default();
         let flushed_ms = checkpoint.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes));
-        Ok(Self { files, is_aborted: source.join("abort").exists(), flushed_ms })
+        let is_aborted = source.join("abort").exists();
+        Ok(Self { source: source.to_owned(), files, is_aborted, flushed_ms })
     }
 
-    /// Hands out every record with its file and byte. How many bytes a broker that was killed left behind the last good record.
+    /// Hands out every record with its file and byte. How many bytes a broker that was killed, now or earlier, left behind the
+    /// last good record.
     pub(super) fn each(
         &self,
         mut visit: impl FnMut(&RecordView, &Path, u64) -> Result<(), ImportError>,
@@ -77,7 +91,7 @@ impl Log {
         }
         match self.walk(&mut visit)? {
             Stop::Full => Ok(None),
-            Stop::At(file, position, reason) => self.judge(file, position, reason),
+            Stop::At(end) => self.judge(&end),
         }
     }
 
@@ -85,19 +99,24 @@ impl Log {
         &self,
         visit: &mut impl FnMut(&RecordView, &Path, u64) -> Result<(), ImportError>,
     ) -> Result<Stop, ImportError> {
+        let mut last_ms = i64::MIN;
         for (number, file) in self.files.iter().enumerate() {
             let mut window = Window::new(file);
+            let end = |at, reason, last_ms| {
+                Ok(Stop::At(End { file: number, position: at - file.start, reason, last_ms }))
+            };
             let mut at = file.start;
             // Eight bytes are the shortest mark; what is left beyond is nothing.
             while at + 8 <= file.end {
                 match window.place(at)? {
                     Place::Record(record) => {
                         visit(&record, &file.path, at - file.start)?;
+                        last_ms = record.store_timestamp();
                         at += record.raw().len() as u64;
                     }
                     Place::Blank => break,
-                    Place::Empty => return Ok(Stop::At(number, at - file.start, "")),
-                    Place::Bad(reason) => return Ok(Stop::At(number, at - file.start, reason)),
+                    Place::Empty => return end(at, "", last_ms),
+                    Place::Bad(reason) => return end(at, reason, last_ms),
                 }
             }
         }
@@ -105,15 +124,18 @@ impl Log {
     }
 
     /// Whether the log may end there. As Java does after a kill, the first record that is not whole is its end; but what was
-    /// flushed before the kill cannot be behind it.
-    fn judge(&self, number: usize, position: u64, reason: &'static str) -> Result<Option<u64>, ImportError> {
+    /// flushed before the kill cannot be behind it. Java does not wipe what it cuts off then, and writes over it later: what
+    /// is older than the last record is such a rest.
+    fn judge(&self, end: &End) -> Result<Option<u64>, ImportError> {
+        let End { file: number, position, reason, last_ms } = *end;
         let Some(file) = self.files.get(number) else { return Ok(None) };
         let mut torn = None;
         let rest = self.files.get(number..).unwrap_or_default();
         for (later, other) in rest.iter().enumerate() {
             let from = if later == 0 { file.start + position } else { other.start };
             if let Some((at, stored_ms)) = Window::new(other).next_record(from)? {
-                if !self.is_aborted || stored_ms <= self.flushed_ms {
+                let is_unflushed = self.is_aborted && stored_ms > self.flushed_ms;
+                if !is_unflushed && stored_ms >= last_ms {
                     let what = if reason.is_empty() { "there is nothing" } else { reason };
                     return Err(ImportError::Damaged {
                         file: file.path.clone(),
@@ -126,13 +148,18 @@ impl Log {
         }
         match reason {
             "" => Ok(torn),
-            _ if !self.is_aborted => Err(ImportError::Damaged {
+            _ if torn.is_none() && self.had_record(file.start + position)? => Err(ImportError::Damaged {
                 file: file.path.clone(),
                 position,
                 reason: format!("{reason}, although the broker was stopped in order"),
             }),
             _ => Ok(torn.or(Some(0))),
         }
+    }
+
+    /// Whether a record was whole there when the broker was stopped in order, as far as anything tells.
+    fn had_record(&self, offset: u64) -> Result<bool, ImportError> {
+        Ok(!self.is_aborted && consume_queue::leads_to(&self.source, offset)? != Some(false))
     }
 }
 

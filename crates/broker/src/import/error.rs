@@ -41,8 +41,9 @@ pub enum ImportError {
     },
     /// The log is damaged, and not at its end.
     #[error(
-        "{} is damaged at byte {position}: {reason}. Start Apache's broker on a copy of the folder once and stop it in \
-         order, or restore a backup; an import does not leave messages out silently", file.display()
+        "{} is damaged at byte {position}: {reason}. Restore a backup, or leave out what is behind as Apache's broker \
+         does: start it on a copy of the folder, send it a message, and stop it in order. An import does not leave messages \
+         out silently", file.display()
     )]
     Damaged {
         /// The file of the log.

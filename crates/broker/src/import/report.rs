@@ -25,8 +25,8 @@ pub struct ImportReport {
     pub left_out: BTreeMap<(String, LeftOut), u64>,
     /// Topics that had been deleted and made again: their older records do not count, as in Java.
     pub reborn: BTreeSet<String>,
-    /// A broker that was killed left no whole record at the end of its log: these many bytes further were some that it had
-    /// not flushed; 0 for none.
+    /// A broker that was killed, now or earlier, left no whole record at the end of its log: these many bytes further were
+    /// some that it had not flushed or had cut off; 0 for none.
     pub torn_bytes: Option<u64>,
     known: BTreeMap<(String, i32), ImportedQueue>,
 }

@@ -393,6 +393,49 @@ fn a_log_may_end_with_half_a_record_after_a_kill_only() {
     }
 }
 
+/// Twelve messages, of which a kill tore the seventh; its broker cut it off with all behind it, without wiping anything,
+/// went on with another message, and was stopped in order.
+fn cut_and_gone_on() -> (Apache, usize) {
+    let old = some_messages().log;
+    let mut apache = Apache::new(0);
+    apache.topics(&["T"]);
+    for n in 0..6 {
+        apache.put("T", 0, &format!("m-{n}"));
+    }
+    apache.store_ms += 60_000;
+    apache.put("T", 0, "stored after the restart");
+    let end = apache.log.len();
+    apache.log.extend(&old[end..]);
+    (apache, end)
+}
+
+#[test]
+fn what_a_broker_has_cut_off_earlier_is_not_damage() {
+    let (apache, _) = cut_and_gone_on();
+    let (report, _) = apache.import().unwrap();
+    assert_eq!(report.records, 7);
+    assert!(report.torn_bytes > Some(0), "{:?}", report.torn_bytes);
+    // A rest of one message only: where it was whole when the broker was stopped, its queue leads to it.
+    for (is_queued, is_fine) in [(false, true), (true, false)] {
+        let (mut apache, end) = cut_and_gone_on();
+        apache.log.truncate(end + 40);
+        let queue = apache.dir.path().join("consumequeue/T/0");
+        std::fs::create_dir_all(&queue).unwrap();
+        let entry = |offset: usize| {
+            let mut entry = [0; 20];
+            entry[..8].copy_from_slice(&(offset as u64).to_be_bytes());
+            entry[8..12].copy_from_slice(&95_i32.to_be_bytes());
+            entry
+        };
+        let entries = [entry(0), entry(if is_queued { end } else { 95 })].concat();
+        std::fs::write(queue.join(format!("{:020}", 0)), entries).unwrap();
+        match apache.import() {
+            Ok((report, _)) => assert!(is_fine && (report.records, report.torn_bytes) == (7, Some(0))),
+            Err(error) => assert!(!is_fine && error.is_damage(), "{error}"),
+        }
+    }
+}
+
 #[test]
 fn files_must_follow_each_other_and_the_folder_must_be_one() {
     let apache = some_messages();

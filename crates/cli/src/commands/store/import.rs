@@ -153,8 +153,12 @@ fn lines(report: &ImportReport) -> Vec<String> {
     }
     if let Some(bytes) = report.torn_bytes {
         lines.push(format!(
-            "the broker was killed: its log ends with the last whole message{}",
-            if bytes > 0 { "; messages behind a gap had not been flushed and are left out" } else { "" }
+            "the broker was killed, now or earlier: its log ends with the last whole message{}",
+            if bytes > 0 {
+                "; what is behind had not been flushed, or was cut off, and is left out"
+            } else {
+                ""
+            }
         ));
     }
     lines.push("queue offsets are those of the source; offset message ids (offsetMsgId) are new".to_owned());
