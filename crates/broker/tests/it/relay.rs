@@ -28,7 +28,8 @@ async fn a_reply_goes_to_the_client_that_waits() {
 
     requester.heartbeat(&producer("requester", "PG")).await;
     let response = replier.ok(reply(to)).await;
-    let stored = replier.messages("DefaultCluster_REPLY_TOPIC", 0, 0).await;
+    // It is answered when it is written, and seen when it is safe.
+    let stored = replier.wait_for("DefaultCluster_REPLY_TOPIC", 0, 1).await;
     assert_eq!(stored.len(), 1, "only what went out is stored");
     assert_eq!(stored[0].body(), "the reply");
     assert_eq!(response.fields.get("msgId").unwrap(), &*stored[0].offset_message_id().to_string());
