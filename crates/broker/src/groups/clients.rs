@@ -323,7 +323,8 @@ impl<C: Clone> ConsumerGroup<C> {
             }
         }
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|topic, _| subscriptions.iter().any(|data| data.topic == *topic));
+        let named: HashSet<&ByteString> = subscriptions.iter().map(|data| &data.topic).collect();
+        self.subscriptions.retain(|topic, _| named.contains(topic));
         changed || self.subscriptions.len() != before
     }
 
