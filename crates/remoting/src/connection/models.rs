@@ -255,8 +255,9 @@ fn a_close_ends_every_call() {
             .into();
         pair.server.close("in the middle");
         join(calling);
-        assert!(matches!(call(&pair.client, PARKED, "late"), Err(RpcError::Closed { .. })));
+        let client = pair.client.clone();
         pair.end_with(Some(parked));
+        assert!(matches!(call(&client, PARKED, "late"), Err(RpcError::Closed { .. })));
     });
 }
 
