@@ -33,7 +33,6 @@ impl<C: Completion> Flusher<C> {
         self.shared.flusher_wake.adopt();
         while !self.shared.is_stopped.load(Ordering::Acquire) {
             self.turn();
-            let tick = self.tick();
             let (log, shared) = (&self.log, &self.shared);
             if log.poison.get().is_some() || !is_behind(log) {
                 // A poisoned log has nothing left to flush: only the end of the store is worth waking for.
@@ -42,20 +41,21 @@ impl<C: Completion> Flusher<C> {
                         && !shared.is_stopped.load(Ordering::Acquire)
                 });
             } else {
-                std::thread::park_timeout(tick);
+                // It is woken for other things in between, and the next flush is due when it was.
+                std::thread::park_timeout(self.next_tick.saturating_sub(log.clock.monotonic()));
             }
         }
     }
 
     /// What is due. A failure poisons the log, and the writer is woken to tell those who wait.
     pub(crate) fn turn(&mut self) {
-        let _ = self.log.seal_closed();
-        self.log.make_keys();
         let now = self.log.clock.monotonic();
         if now >= self.next_tick {
             self.next_tick = now + self.tick();
             let _ = self.flush(now);
         }
+        let _ = self.log.seal_closed();
+        self.log.make_keys();
         if self.log.poison.get().is_some() {
             self.shared.writer_wake.unpark();
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rocketwire_store::{Append, Flush, OnFull, StoreOptions, SystemClock, Wait};
-use rocketwire_testkit::{Fault, Random, SimulatedDisk, for_each_seed, rounds};
+use rocketwire_testkit::{Fault, ManualClock, Random, SimulatedDisk, for_each_seed, rounds};
 
 use crate::support::{Log, Message, Waiter, open};
 
@@ -180,4 +180,49 @@ fn an_idle_store_notes_what_is_durable_by_itself() {
         let opened = open(Arc::new(disk), Arc::new(SystemClock::default()), Arc::new(()), options);
         assert!(opened.is_err());
     }
+}
+
+/// Index and key files are made in between: they do not put the next flush off.
+#[test]
+fn an_async_flush_comes_when_it_is_due_whatever_the_flusher_does_meanwhile() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (disk, clock) = (SimulatedDisk::new(1), Arc::new(ManualClock::new(1_000_000)));
+    let options =
+        StoreOptions { flush: Flush::Async, flush_interval: HOUR, look: Duration::ZERO, ..options() };
+    let start = || open(Arc::new(disk.clone()), clock.clone(), Arc::new(()), options.clone()).unwrap().0;
+    let wait_for = |what: &str, is_there: &dyn Fn() -> bool| {
+        let before = std::time::Instant::now();
+        while !is_there() {
+            assert!(before.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    // So many that segments are full.
+    let fill = |log: &Log| {
+        for _ in 0..60 {
+            log.put(Message::new("orders", 0, "body")).unwrap();
+        }
+    };
+    let has_last_key_file = || {
+        let segments = disk.paths().into_iter().filter(|path| path.starts_with("/store/log"));
+        let closed = segments.rev().nth(1).expect("some are full");
+        let name = Path::new("/store/index").join(closed.file_name().unwrap()).with_extension("key");
+        disk.contents(&name).is_some()
+    };
+    let log = start();
+    fill(&log);
+    log.close().unwrap();
+    for key_file in disk.paths().iter().filter(|path| path.extension().is_some_and(|kind| kind == "key")) {
+        disk.destroy(key_file);
+    }
+    let log = start();
+    wait_for("the flusher has looked once, so its next flush is due in an hour", &has_last_key_file);
+    clock.advance(HOUR - Duration::from_millis(1));
+    fill(&log);
+    wait_for("the flusher has had work that is not the flush", &has_last_key_file);
+    // Time for it to rest again.
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(log.behind().flush > 0, "no flush is due");
+    clock.advance(Duration::from_millis(1));
+    wait_for("the log is flushed", &|| log.behind().flush == 0);
 }
