@@ -8,7 +8,7 @@ use std::{
 };
 
 use rocketwire_broker::{Broker, BrokerError};
-use rocketwire_nameserver::{LocalBroker, NameServer};
+use rocketwire_nameserver::{LocalBroker, NameServer, NameServerOptions};
 use rocketwire_protocol::body::TopicConfig;
 use rocketwire_remoting::Server;
 use rocketwire_store::{MemoryStorage, RealStorage, RecoveryReport, Storage, SystemClock};
@@ -68,7 +68,7 @@ impl Node {
                 "the VIP port is the node's port - 2: choose a fixed port above 2",
             ));
         }
-        let name_server = NameServer::new(options.name_server.clone());
+        let name_server = NameServer::new(name_server_options(&options));
         name_server.register_local(&local_broker(&options));
         let changes: Changes = options.register.iter().map(|_| Arc::default()).collect();
         let register = RegisterOptions::of(&options);
@@ -212,6 +212,13 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("addr", &self.addr).finish_non_exhaustive()
     }
+}
+
+/// What the broker may have is to be found, too.
+fn name_server_options(options: &NodeOptions) -> NameServerOptions {
+    let mut name_server = options.name_server.clone();
+    name_server.max_topics = name_server.max_topics.max(options.broker.max_topics);
+    name_server
 }
 
 fn local_broker(options: &NodeOptions) -> LocalBroker {

@@ -427,6 +427,18 @@ async fn a_broker_starts_without_the_name_servers_it_registers_at() {
 }
 
 #[tokio::test]
+async fn a_topic_that_the_broker_may_have_can_be_found() {
+    let node = Node::builder().options(|options| options.name_server.max_topics = 20).start().await.unwrap();
+    let client = client(node.addr());
+    for number in 0..30 {
+        let topic = format!("T{number}");
+        node.create_topic(&topic, 1).await.unwrap();
+        assert_eq!(client.queues(&topic).await.unwrap().len(), 1, "{topic}");
+    }
+    node.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_queues_of_new_topics_are_those_of_this_start() {
     let folder = tempfile::tempdir().unwrap();
     for (topic, queues) in [("First", 3), ("Second", 2), ("Third", 4)] {
