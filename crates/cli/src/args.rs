@@ -123,6 +123,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "that is too long".to_owned())
 }
 
+/// No frame carries more.
+const LARGEST: usize = 1 << 30;
+
 /// Bytes: `512`, `4k`, `16m` (powers of 1024).
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let (number, shift) = match text.as_bytes().last() {
@@ -132,7 +135,8 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     };
     let number: usize =
         number.parse().map_err(|_| "a number of bytes is wanted, as in 512 or 4k".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "that is too much".to_owned())
+    let size = number.checked_mul(1 << shift).filter(|size| *size <= LARGEST);
+    size.ok_or_else(|| "that is too much".to_owned())
 }
 
 /// A name that RocketMQ allows for a topic.
@@ -196,6 +200,7 @@ mod tests {
         assert_eq!(size("16M"), Ok(16 << 20));
         assert!(size("k").is_err());
         assert!(size("99999999999999999m").is_err());
+        assert!(size("99999999999m").is_err(), "more than there is memory");
     }
 
     #[test]
