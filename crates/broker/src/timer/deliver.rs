@@ -26,6 +26,8 @@ use crate::{
 const READ: ReadLimits = ReadLimits { max_messages: 256, max_bytes: 1 << 20, max_scan: 256 };
 /// How often that is done before messages are delivered again.
 const READS: usize = 64;
+/// How often both are done, before other work of the disk has its turn.
+const ROUNDS: usize = 4;
 /// Messages that are handed to the store at once.
 const DELIVERIES: usize = 256;
 /// Messages in the store's hands beyond which it is waited for, a millisecond at a time.
@@ -63,7 +65,7 @@ pub(crate) fn has_work(shared: &Shared) -> bool {
 
 /// Delivers what is due and reads what is new; reads the log, so it runs on a blocking thread.
 pub(crate) fn turn(shared: &Arc<Shared>) {
-    loop {
+    for _ in 0..ROUNDS {
         // What is new goes first, so that messages leave in the order of their moments; but not without end: what
         // is due when it is read has to be remembered one by one.
         let has_read = (0..READS).take_while(|_| read_new(shared)).count() > 0;
@@ -265,4 +267,31 @@ fn encode(
         return None;
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use rocketwire_store::MemoryStorage;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn other_work_of_the_disk_has_its_turn_however_many_timers_come() {
+        const AT_ONCE: usize = ROUNDS * READS * READ.max_messages;
+        let (storage, clock) = (MemoryStorage::new(), testing::clock());
+        let broker = testing::broker(&storage, &clock);
+        let shared = broker.shared();
+        let properties = format!("REAL_TOPIC\u{1}T\u{2}TIMER_OUT_MS\u{1}{}\u{2}", shared.now_ms() + 60_000);
+        let some = testing::record_for(TIMER_TOPIC, &properties, "x").repeat(READ.max_messages);
+        for _ in 0..=AT_ONCE / READ.max_messages {
+            testing::store(shared, TIMER_TOPIC, &some);
+        }
+        turn(shared);
+        assert_eq!(shared.timers().len(), AT_ONCE);
+        assert!(has_work(shared), "it goes on in a moment");
+        turn(shared);
+        assert_eq!(shared.timers().len(), AT_ONCE + READ.max_messages);
+        assert!(!has_work(shared));
+    }
 }
