@@ -155,7 +155,13 @@ fn deliver(shared: &Arc<Shared>, due: Vec<Entry>) {
     let Some((queue, _)) = timer_queue(shared) else {
         return;
     };
+    // A cancellation that cannot be read may be that of any message of its time: they wait with it.
+    let mut unclear_ms = None;
     for entry in due {
+        if unclear_ms == Some(entry.due_ms) {
+            shared.timers().finished(entry, false);
+            continue;
+        }
         match read_one(shared, queue, entry.offset) {
             Ok(Some(record)) => deliver_one(shared, entry, &record),
             Ok(None) => {
@@ -165,6 +171,10 @@ fn deliver(shared: &Arc<Shared>, due: Vec<Entry>) {
             Err(error) => {
                 failed(shared, &error);
                 shared.timers().finished(entry, false);
+                if !entry.is_message {
+                    shared.timers().cancel_again(entry.due_ms);
+                    unclear_ms = Some(entry.due_ms);
+                }
             }
         }
     }

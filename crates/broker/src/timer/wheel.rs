@@ -172,6 +172,13 @@ impl Wheel {
         self.cancelled.insert(key.to_owned());
     }
 
+    /// The cancellations of a time are to be looked at once more, with its messages.
+    pub(crate) fn cancel_again(&mut self, due_ms: i64) {
+        let is_one = |entry: &&Entry| !entry.is_message && entry.due_ms == due_ms;
+        let again: Vec<Entry> = self.under_way.iter().filter(is_one).copied().collect();
+        again.into_iter().for_each(|entry| self.finished(entry, false));
+    }
+
     /// Whether a message was cancelled.
     pub(crate) fn is_cancelled(&mut self, entry: Entry, key: &str) -> bool {
         self.begin(entry.due_ms);

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use rocketwire_broker::BrokerError;
+use rocketwire_broker::{BrokerError, BrokerOptions};
 use rocketwire_protocol::{
     Command,
     header::*,
     message::{OffsetMessageId, batch},
 };
-use rocketwire_store::MemoryStorage;
+use rocketwire_store::{MemoryStorage, StoreOptions};
 use rocketwire_testkit::{ManualClock, Step, WatchedDisk};
 
 use crate::support::*;
@@ -152,6 +152,67 @@ async fn a_verdict_waits_for_the_half_message_that_is_stored_anew() {
     assert_eq!(ended.await.unwrap().unwrap().code, 0);
     let delivered = decode(node.call(pull("T", 0, 0, "*", None)).await.body);
     assert_eq!(delivered.iter().map(|message| message.body()).collect::<Vec<_>>(), ["half"]);
+    node.stop().await.unwrap();
+}
+
+/// A cancellation that cannot be read keeps its message waiting: it goes first, or nothing does.
+#[tokio::test]
+async fn a_recalled_message_does_not_arrive_though_its_recall_cannot_be_read_at_first() {
+    let (storage, clock) = (MemoryStorage::new(), Arc::new(ManualClock::new(START_MS)));
+    let reads_fail = Arc::new(Mutex::new(0));
+    let left = reads_fail.clone();
+    let disk = WatchedDisk::new(storage, move |step| {
+        let mut left = left.lock().unwrap();
+        match step {
+            Step::Read(..) if step.is_in("log") && *left > 0 => {
+                *left -= 1;
+                Err(io::Error::from_raw_os_error(5))
+            }
+            _ => Ok(()),
+        }
+    });
+    let mut options = BrokerOptions::default();
+    options.recall_message = true;
+    let open = || {
+        // Nothing is kept in memory.
+        let forgetful = |options: &mut StoreOptions| {
+            (options.tail_cache_bytes, options.read_cache_bytes) = (0, 0);
+        };
+        OnDisk::with(options.clone(), disk.clone(), clock.clone(), forgetful)
+    };
+    let node = open().await.unwrap();
+    let timer = |id: &str| format!("TIMER_DELIVER_MS\u{1}{}\u{2}UNIQ_KEY\u{1}{id}\u{2}", START_MS + 10_000);
+    let sent: SendMessageResponseHeader =
+        node.call(send("T", "recalled", &timer("a"))).await.response_header().unwrap();
+    assert_eq!(node.call(send("T", "kept", &timer("b"))).await.code, 0);
+    let recall = RecallMessageRequestHeader {
+        topic: "T".into(),
+        recall_handle: sent.recall_handle.unwrap(),
+        ..Default::default()
+    };
+    assert_eq!(node.call(Command::of(&recall)).await.code, 0);
+    node.stop().await.unwrap();
+    let node = open().await.unwrap();
+    let waiting = || {
+        let families = node.broker.metrics();
+        let family = families.iter().find(|family| family.name == "rocketmq_timing_messages").unwrap();
+        family.samples[0].value as usize
+    };
+    eventually("the timer topic is read", || waiting() == 3).await;
+    *reads_fail.lock().unwrap() = 1;
+    clock.advance(Duration::from_secs(10));
+    eventually("a read fails", || *reads_fail.lock().unwrap() == 0).await;
+    let since = std::time::Instant::now();
+    let bodies = async || -> Vec<bytes::Bytes> {
+        let messages = decode(node.call(pull("T", 0, 0, "*", None)).await.body);
+        messages.iter().map(|message| message.body()).collect()
+    };
+    while !bodies().await.iter().any(|body| body == "kept") {
+        assert!(since.elapsed() < PATIENCE, "it is tried again");
+        clock.advance(Duration::from_millis(100));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(bodies().await, ["kept"]);
     node.stop().await.unwrap();
 }
 
