@@ -85,8 +85,9 @@ async fn dial(inner: Arc<Inner>, addr: String, tell: watch::Sender<Dialled>) {
     };
     let result = opened.and_then(|stream| start(&inner, &addr, stream));
     match &result {
-        Ok(connection) => inner.table.dialled(&addr, connection),
-        Err(_) => inner.table.failed(&addr, Instant::now(), inner.options.max_backoff, jitter()),
+        Ok(connection) if inner.table.dialled(&addr, &tell, connection) => {}
+        Ok(connection) => connection.close("its address was given up while it was dialled"),
+        Err(_) => inner.table.failed(&addr, &tell, Instant::now(), inner.options.max_backoff, jitter()),
     }
     // Nobody may wait any more: then the connection serves the next caller.
     tell.send_replace(Some(result.map_err(Arc::new)));

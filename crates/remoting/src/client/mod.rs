@@ -156,7 +156,7 @@ impl RemotingClient {
             old.retire();
         }
         let connection = dial::adopt(&self.0, addr, io, remote, local);
-        self.0.table.dialled(addr, &connection);
+        self.0.table.adopted(addr, &connection);
         connection
     }
 

@@ -36,6 +36,12 @@ pub(super) enum Next {
     Pause(Instant),
 }
 
+impl Slot {
+    fn is_dialled_by(&self, tell: &watch::Sender<Dialled>) -> bool {
+        self.dialling.as_ref().is_some_and(|dialling| dialling.same_channel(&tell.subscribe()))
+    }
+}
+
 impl Table {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,16 +79,31 @@ impl Table {
         Next::Dial(sender, receiver)
     }
 
-    pub(super) fn dialled(&self, addr: &str, connection: &Connection) {
+    /// This is the connection of the address from now on.
+    pub(super) fn adopted(&self, addr: &str, connection: &Connection) {
+        let slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
+        self.lock().insert(addr.to_owned(), slot);
+    }
+
+    /// [`Table::adopted`] for the connection of a dial; `false`: the address was given up while it was dialled.
+    pub(super) fn dialled(&self, addr: &str, tell: &watch::Sender<Dialled>, connection: &Connection) -> bool {
         let mut table = self.lock();
-        let slot = table.entry(addr.to_owned()).or_default();
+        let Some(slot) = table.get_mut(addr).filter(|slot| slot.is_dialled_by(tell)) else { return false };
         *slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
+        true
     }
 
     /// A dial failed; the next one waits, longer each time, up to `longest`.
-    pub(super) fn failed(&self, addr: &str, now: Instant, longest: Duration, jitter: f64) {
+    pub(super) fn failed(
+        &self,
+        addr: &str,
+        tell: &watch::Sender<Dialled>,
+        now: Instant,
+        longest: Duration,
+        jitter: f64,
+    ) {
         let mut table = self.lock();
-        let slot = table.entry(addr.to_owned()).or_default();
+        let Some(slot) = table.get_mut(addr).filter(|slot| slot.is_dialled_by(tell)) else { return };
         let pause = Duration::from_millis(50).saturating_mul(1 << slot.failures.min(10)).min(longest);
         slot.failures += 1;
         slot.dialling = None;
@@ -136,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_closes_leaves_the_dial_of_its_successor_alone() {
         let (table, old) = (Table::default(), connection());
-        table.dialled("addr", &old);
+        table.adopted("addr", &old);
         old.shared().closed(&Arc::new(CloseCause::Peer));
         // A caller notices before the connection's task comes by.
         let Next::Dial(_dial, _) = table.next("addr", Instant::now()) else { panic!("nobody dials yet") };
@@ -150,5 +171,18 @@ mod tests {
         let Next::Dial(dial, _) = table.next("addr", Instant::now()) else { panic!("nobody dials yet") };
         drop(dial);
         assert!(matches!(table.next("addr", Instant::now()), Next::Dial(..)));
+    }
+
+    #[tokio::test]
+    async fn a_dial_changes_nothing_once_its_address_was_given_up() {
+        let (table, now) = (Table::default(), Instant::now());
+        let Next::Dial(first, _) = table.next("addr", now) else { panic!("nobody dials yet") };
+        assert!(table.clear().is_empty());
+        assert!(!table.dialled("addr", &first, &connection()));
+        let Next::Dial(second, _) = table.next("addr", now) else { panic!("the first one is forgotten") };
+        table.failed("addr", &first, now, Duration::from_secs(1), 1.0);
+        assert!(matches!(table.next("addr", now), Next::Wait(_)), "the second one goes on");
+        assert!(table.dialled("addr", &second, &connection()));
+        assert!(matches!(table.next("addr", now), Next::Use(_)));
     }
 }

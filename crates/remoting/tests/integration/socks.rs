@@ -164,3 +164,22 @@ async fn a_silent_proxy_is_given_up_after_the_connect_timeout() {
     assert!(text.contains(&addr) && text.contains("agreeing"), "{text}");
     drop(listener);
 }
+
+#[tokio::test]
+async fn a_connection_that_comes_behind_a_shutdown_is_closed() {
+    let (listener, addr) = listen().await;
+    let client = client(vec![entry("0.0.0.0/0", &addr, None)]);
+    let calling = tokio::spawn({
+        let client = client.clone();
+        async move { client.invoke("broker.invalid:9876", echo("x"), LONG).await }
+    });
+    let (mut stream, _) = within(listener.accept()).await.unwrap();
+    within(stream.read_exact(&mut [0; 3])).await.unwrap();
+    client.shutdown().await;
+    stream.write_all(&[5, 0]).await.unwrap();
+    within(stream.read_exact(&mut [0; 21])).await.unwrap();
+    stream.write_all(GRANTED).await.unwrap();
+    assert!(matches!(within(calling).await.unwrap(), Err(RpcError::Closed { .. })));
+    let mut rest = Vec::new();
+    within(stream.read_to_end(&mut rest)).await.unwrap();
+}
