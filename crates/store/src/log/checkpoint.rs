@@ -48,6 +48,12 @@ impl Checkpoint {
         Ok(newest.map(|(_, durable)| durable))
     }
 
+    /// Whether nothing was saved before the save that may not have come through: that is the first, and goes to the second
+    /// slot.
+    pub(crate) fn is_new(file: &dyn StorageFile) -> io::Result<bool> {
+        Ok(read_range(file, 0, SLOT)?.iter().all(|byte| *byte == 0))
+    }
+
     /// Notes durably that the log is flushed up to `durable`.
     pub(crate) fn save(&mut self, durable: u64) -> io::Result<()> {
         let generation = self.generation + 1;

@@ -328,7 +328,8 @@ impl IndexState {
         let extent = survey.extents.iter().find(|extent| extent.start == segment);
         let end = extent.map_or(segment, |extent| extent.end);
         let is_last = survey.extents.last().is_some_and(|last| last.start == segment);
-        if is_last || index.start != segment || index.end != end || origin.splits(segment, end) {
+        let is_stale = is_last || survey.is_torn_below(end);
+        if is_stale || index.start != segment || index.end != end || origin.splits(segment, end) {
             // A start does not trust it either.
             return Ok(Self::Stale);
         }

@@ -83,8 +83,8 @@ impl<'a> Folder<'a> {
             Err(error) => return Err(ToolError::io("open", &path)(error)),
         };
         let durable = Checkpoint::peek(&*file).map_err(ToolError::io("read", &path))?;
-        let is_empty = file.size().map_err(ToolError::io("read", &path))? == 0;
-        Ok((durable.unwrap_or(0), durable.is_none() && !is_empty))
+        let is_new = Checkpoint::is_new(&*file).map_err(ToolError::io("read", &path))?;
+        Ok((durable.unwrap_or(0), durable.is_none() && !is_new))
     }
 
     fn tables(&self) -> Result<BTreeMap<String, TableFiles>, ToolError> {

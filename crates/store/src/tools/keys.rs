@@ -29,6 +29,9 @@ fn state(folder: &Folder<'_>, survey: &Survey, extent: &Extent) -> Result<IndexS
         // It may know more than what is left of its segment.
         return Ok(IndexState::Good);
     }
+    if survey.is_torn_below(end) {
+        return Ok(IndexState::Stale);
+    }
     let segment = folder.paths.segment(start);
     let log = folder.storage.open(&segment).map_err(ToolError::io("open", &segment))?;
     let is_equal = is_what_the_segment_says(&*file, &*log, extent).map_err(ToolError::io("read", &path))?;

@@ -125,6 +125,11 @@ impl Survey {
         Ok(is_whole)
     }
 
+    /// Whether the next start cuts the log off below this place.
+    pub(super) fn is_torn_below(&self, offset: u64) -> bool {
+        self.torn.is_some_and(|torn| torn.from < offset)
+    }
+
     /// The file that holds this place, or would.
     pub(super) fn segment_of(&self, offset: u64) -> u64 {
         self.extents.iter().rfind(|extent| extent.start <= offset).map_or(offset, |extent| extent.start)

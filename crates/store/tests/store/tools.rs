@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocketwire_store::tools::{self, FindingKind, RepairReport, ToolError};
-use rocketwire_store::{OpenError, ReadLimits, ReadStatus, RecoveryReport, Storage};
+use rocketwire_store::{Flush, OpenError, ReadLimits, ReadStatus, RecoveryReport, Storage};
 use rocketwire_testkit::{Fault, ManualClock, SimulatedDisk};
 
 use crate::damage::{TOPICS, boot, boot_at, files, is_in, small_store};
-use crate::support::{Log, Message, all, i64_at, records};
+use crate::support::{Log, Message, all, i64_at, open, records};
 
 const STORE: &str = "/store";
 
@@ -471,4 +471,50 @@ fn a_deletion_whose_note_is_lost_took_every_queue_of_the_topic() {
     let (log, _) = start(&disk).unwrap_or_else(|error| panic!("{error}"));
     let found = [0, 1, 2].map(|queue_id| log.bodies("orders", queue_id));
     assert_eq!(found, [vec!["new".to_owned()], vec![], vec![]]);
+}
+
+/// With async flushes a segment has its index and key files before it is flushed: then they may know more than what a power
+/// cut leaves of it, and nothing is damaged.
+#[test]
+fn files_of_a_segment_whose_end_is_torn_are_no_damage() {
+    let (log, _clock, disk) = crate::append::manual(|options| {
+        options.flush = Flush::Async;
+        options.segment_bytes = 1000;
+    });
+    for n in 0..30 {
+        log.put(Message::new("orders", 0, &n.to_string()).keys("k")).unwrap();
+    }
+    disk.kill();
+    let segments: Vec<_> = files(&disk).into_iter().filter(|(path, _)| is_in(path, "log")).collect();
+    let (path, mut bytes) = segments[2].clone();
+    bytes[500] ^= 1;
+    disk.replace(&path, bytes);
+    let derived = |kind: &str| {
+        let name = Path::new(STORE).join("index").join(path.file_name().unwrap()).with_extension(kind);
+        disk.contents(&name).is_some()
+    };
+    assert!(derived("idx") && derived("key") && segments.len() > 4);
+    let report = check(&disk);
+    assert_eq!(report.findings, []);
+    assert!(report.remarks.iter().any(|remark| remark.contains("torn end")), "{:?}", report.remarks);
+    assert!(repair(&disk).unwrap().is_untouched());
+    let options = crate::append::options(|options| options.segment_bytes = 1000);
+    let clock = Arc::new(ManualClock::new(2000));
+    let (_, recovery) = open(Arc::new(disk.clone()), clock, Arc::new(()), options).unwrap();
+    assert!(recovery.torn_tail.is_some());
+}
+
+/// The power went before the first checkpoint was there; and when there had been others.
+#[test]
+fn a_first_checkpoint_that_is_torn_is_no_damage() {
+    let (disk, _) = good_store();
+    let path = Path::new("/store/checkpoint");
+    let whole = disk.contents(path).unwrap();
+    for (first, is_found) in [(0, false), (1, true)] {
+        let mut torn = whole.clone();
+        torn[..28].fill(first);
+        torn[4096..].fill(0);
+        disk.replace(path, torn);
+        assert_eq!(!check(&disk).findings.is_empty(), is_found);
+    }
 }
