@@ -321,6 +321,7 @@ impl PushCore {
             unfinished
         };
         self.work.close();
+        self.offsets.retain(|queue| self.owns(queue));
         let uncommitted = self.offsets.flush(&self.client.inner, &self.group, deadline).await;
         if self.is_orderly() && self.is_clustering() {
             super::orderly::unlock_all(self).await;

@@ -164,8 +164,9 @@ async fn consume_some(core: &PushCore, active: &ActiveQueue) -> Pause {
         }
         let commit = active.state().commit();
         active.room.notify_one();
+        // A queue that is leaving is given away only behind this, and goes on elsewhere with this offset.
         if let Some(offset) = commit
-            && !active.is_dropped()
+            && (!active.is_dropped() || active.is_leaving())
         {
             core.offsets.update(&active.queue, offset, false);
         }
