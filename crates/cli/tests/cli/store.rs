@@ -160,6 +160,21 @@ fn a_folder_of_apache_is_imported_and_served() {
 }
 
 #[test]
+fn an_empty_folder_is_imported_into_wherever_it_is() {
+    let (source, home) = (apache_folder(), tempfile::tempdir().unwrap());
+    let (real, link) = (home.path().join("real"), home.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let into = link.to_str().unwrap();
+    run(&["store", "import", path(&tempfile::tempdir().unwrap()), "--into", into], b"")
+        .failed(1, &["no store folder of Apache's broker"]);
+    assert_eq!(std::fs::read_dir(&real).unwrap().count(), 0, "it is there, and empty");
+    run(&["store", "import", path(&source), "--into", into], b"").ok();
+    assert!(link.is_symlink() && real.join("log").is_dir());
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2, "nothing is left beside it");
+}
+
+#[test]
 fn a_folder_that_cannot_be_imported_leaves_nothing() {
     let (source, home) = (apache_folder(), tempfile::tempdir().unwrap());
     let into = home.path().join("data");

@@ -48,20 +48,23 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let beside = beside(&args.into)?;
+    // Behind a link it is the folder that is meant.
+    let into = fs::canonicalize(&args.into).unwrap_or_else(|_| args.into.clone());
+    let was_there = into.exists();
+    let beside = beside(&into)?;
     let made = import(&args.source, &beside);
     let report = match made {
         Ok(report) => report,
         Err(failure) => {
             // It is ours, and holds copies only.
             let _ = fs::remove_dir_all(&beside);
+            if was_there {
+                let _ = fs::create_dir(&into);
+            }
             return Err(failure);
         }
     };
-    if args.into.exists() {
-        fs::remove_dir(&args.into).map_err(|error| cannot("replace", &args.into, &error))?;
-    }
-    fs::rename(&beside, &args.into).map_err(|error| cannot("rename", &beside, &error))?;
+    fs::rename(&beside, &into).map_err(|error| cannot("rename", &beside, &error))?;
     let mut out = Output::new();
     match args.output {
         Format::Json => out.json(&printed(&report))?,
@@ -90,6 +93,15 @@ fn beside(into: &Path) -> Result<PathBuf, Failure> {
             "{} is left of an import that was interrupted, or of one that runs; remove it first",
             beside.display()
         )));
+    }
+    if into.exists() {
+        // What cannot be moved cannot be replaced in the end: better to know that before the work.
+        fs::rename(into, &beside).map_err(|error| {
+            let into = into.display();
+            Failure::new(format_args!(
+                "cannot replace {into}: {error}; if a disk is mounted there, name a new folder on it"
+            ))
+        })?;
     }
     Ok(beside)
 }
