@@ -371,7 +371,7 @@ impl<C: Completion> Store<C> {
     }
 
     /// Ends the store: takes no more appends, answers those it took, flushes, saves the checkpoint, gives the folder
-    /// back. Reads go on. Blocks on the disk. Closing again is fine.
+    /// back. Reads go on; tables are not saved any more, and nothing is deleted. Blocks on the disk. Closing again is fine.
     pub fn close(&self) -> Result<(), AppendError> {
         self.handle.close()
     }
