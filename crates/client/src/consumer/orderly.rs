@@ -1,7 +1,7 @@
 //! Queues in order: one handler per queue at a time, under the broker's lock (spec client F.9).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -77,8 +77,14 @@ pub(crate) async fn unlock(core: &PushCore, queues: Vec<MessageQueue>) {
     }
 }
 
+/// Gives all locks back, those as well that a rebalance which was cut off has asked for.
 pub(crate) async fn unlock_all(core: &PushCore) {
-    unlock(core, core.queues().iter().map(|active| active.queue.clone()).collect()).await;
+    let mut queues: BTreeSet<MessageQueue> =
+        core.queues().iter().map(|active| active.queue.clone()).collect();
+    let routes: Vec<_> =
+        core.topics().iter().filter_map(|topic| core.client.inner.routes().topic(topic)).collect();
+    queues.extend(routes.iter().flat_map(|route| route.subscribe.iter().cloned()));
+    unlock(core, queues.into_iter().collect()).await;
 }
 
 /// Queues by the address of their master; those of brokers that are not known are left out.

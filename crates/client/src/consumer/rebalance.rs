@@ -175,6 +175,10 @@ async fn apply(core: &Arc<PushCore>, topic: &str, wanted: Vec<MessageQueue>) -> 
             Err(error) => {
                 tracing::warn!(%queue, %error, "where to begin is not known; trying again");
                 update.complete = false;
+                if core.is_orderly() && core.is_clustering() {
+                    // It may be another's by then.
+                    orderly::unlock(core, vec![queue]).await;
+                }
                 continue;
             }
         };

@@ -227,3 +227,21 @@ async fn a_lock_that_could_not_be_renewed_is_held_until_it_is_too_old() {
     eventually("another message", || seen.lock().unwrap().len() == 2).await;
     consumer.shutdown(PATIENCE).await;
 }
+
+#[tokio::test]
+async fn a_lock_of_a_queue_that_was_not_taken_is_given_back() {
+    let cluster = Cluster::with_topic("T", 1).await;
+    let is_locked = || !cluster.state.locks.lock().unwrap().is_empty();
+    let client = cluster.client();
+    // Where to begin is refused at first, and then not said at all: the rebalance ends in the middle.
+    let busy = Command::error(ResponseCode::SYSTEM_BUSY, "not now");
+    cluster.next("a", RequestCode::QUERY_CONSUMER_OFFSET, Reaction::Answer(busy));
+    (0..10).for_each(|_| cluster.next("a", RequestCode::QUERY_CONSUMER_OFFSET, Reaction::Silence));
+    let builder = client.push_consumer("CG").subscribe("T", "*");
+    let consumer = builder.start_orderly(collect(&Seen::default())).await.unwrap();
+    let asked = |code| cluster.seen(code).len();
+    eventually("given back at once", || asked(RequestCode::UNLOCK_BATCH_MQ) == 1).await;
+    eventually("locked again", || asked(RequestCode::QUERY_CONSUMER_OFFSET) > 1 && is_locked()).await;
+    consumer.shutdown(PATIENCE).await;
+    eventually("given back by the shutdown", || !is_locked()).await;
+}
