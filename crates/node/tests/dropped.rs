@@ -24,7 +24,7 @@ async fn dropped_nodes_end_their_threads_and_leave_their_ports() {
     for _ in 0..20 {
         let node = Node::builder().memory().threads(1).metrics("127.0.0.1:0").start().await.unwrap();
         let client = Client::builder().name_servers(&node.addr().to_string()).build().unwrap();
-        let producer = client.producer("test").build().unwrap();
+        let producer = client.producer("test").timeout(PATIENCE).build().unwrap();
         producer.send(Message::new("Orders", "x")).await.unwrap();
         assert!(threads_of_nodes() > 0, "nothing is counted");
         addresses.extend([Some(node.addr()), node.metrics_addr()].into_iter().flatten());

@@ -80,7 +80,7 @@ async fn what_was_sent_and_consumed_is_counted() {
     let node = monitored().start().await.unwrap();
     node.create_topic("Orders", 1).await.unwrap();
     let client = client(&node);
-    let producer = client.producer("producers").build().unwrap();
+    let producer = client.producer("producers").timeout(PATIENCE).build().unwrap();
     let queue = MessageQueue::new("Orders", "b", 0);
     for n in 0..5 {
         producer.send_to(&queue, Message::new("Orders", format!("{n}"))).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_poisoned_store_is_ill_and_says_why() {
         assert_eq!(get(&node, path).await, (200, "ok\n".to_owned()));
     }
     let client = client(&node);
-    let producer = client.producer("producers").build().unwrap();
+    let producer = client.producer("producers").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", "x")).await.unwrap();
     std::fs::remove_dir_all(&data).unwrap();
     // The store looks at its folder once a second.
@@ -229,7 +229,7 @@ async fn a_full_disk_is_not_ready_but_well() {
     let node = monitored().data_dir(folder.path()).options(|options| options.store.min_free_bytes = 1 << 60);
     let node = node.start().await.unwrap();
     let client = client(&node);
-    let producer = client.producer("producers").build().unwrap();
+    let producer = client.producer("producers").timeout(PATIENCE).build().unwrap();
     // The store looks at the disk when it writes.
     let _ = producer.send(Message::new("T", "x")).await;
     let full = until(&node, "/readyz", |status, _| status == 503).await;

@@ -16,7 +16,7 @@ fn client(addr: impl ToString) -> Client {
 
 /// Sends one message and says where it is.
 async fn send(client: &Client, topic: &str, body: &str) -> (MessageQueue, i64) {
-    let producer = client.producer("producers").build().unwrap();
+    let producer = client.producer("producers").timeout(PATIENCE).build().unwrap();
     let sent = producer.send(Message::new(topic, body.to_owned())).await.unwrap();
     (sent.message_queue, sent.queue_offset)
 }
@@ -57,7 +57,7 @@ async fn two_nodes_in_one_process_know_nothing_of_each_other() {
 
 /// Sends `m-0` to `m-19` with their number as key and property.
 async fn send_numbered(client: &Client) -> Vec<String> {
-    let producer = client.producer("producers").build().unwrap();
+    let producer = client.producer("producers").timeout(PATIENCE).build().unwrap();
     let mut ids = Vec::new();
     for n in 0..20 {
         let message = Message::new("Orders", format!("m-{n}")).with_key(&format!("k-{n}"));
@@ -129,7 +129,7 @@ async fn messages_and_offsets_outlive_the_node() {
         assert_eq!(read(&after, &queue, offset).await, ["kept"], "{flush:?}");
         assert_eq!(after.committed("readers", &queue).await.unwrap(), Some(offset + 1), "{flush:?}");
         // A topic that a send created is there, too, and goes on where it was.
-        let producer = after.producer("producers").build().unwrap();
+        let producer = after.producer("producers").timeout(PATIENCE).build().unwrap();
         let sent = producer.send_to(&queue, Message::new("Kept", "more")).await.unwrap();
         assert_eq!(sent.queue_offset, offset + 1, "{flush:?}");
         node.shutdown(GRACE).await.unwrap();
@@ -332,7 +332,7 @@ async fn unknown_topics_are_refused_where_that_is_wanted() {
     // spec: client 141
     let node = Node::builder().auto_create_topic(false).broker_name("b").cluster("c").start().await.unwrap();
     let client = client(node.addr());
-    let producer = client.producer("producers").build().unwrap();
+    let producer = client.producer("producers").timeout(PATIENCE).build().unwrap();
     assert!(producer.send(Message::new("Unknown", "x")).await.is_err());
     node.create_topic("Known", 1).await.unwrap();
     let sent = producer.send(Message::new("Known", "x")).await.unwrap();

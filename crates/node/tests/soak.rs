@@ -126,7 +126,7 @@ async fn what_comes_and_goes_leaves_nothing_behind() {
     node.create_topic("T", QUEUES as u16).await.unwrap();
     repeat("connections", rounds(50), async |n| {
         let client = client(&node);
-        let producer = client.producer("p").build().unwrap();
+        let producer = client.producer("p").timeout(PATIENCE).build().unwrap();
         producer.send(Message::new("T", format!("{n}"))).await.unwrap();
         client.close(Duration::from_secs(5)).await;
     })
@@ -158,7 +158,7 @@ async fn what_comes_and_goes_leaves_nothing_behind() {
     repeat("restarts", rounds(4).min(10), async |_| {
         let node = start(folder.path()).await;
         let client = client(&node);
-        client.producer("p").build().unwrap().send(Message::new("T", "x")).await.unwrap();
+        client.producer("p").timeout(PATIENCE).build().unwrap().send(Message::new("T", "x")).await.unwrap();
         client.close(Duration::from_secs(5)).await;
         node.shutdown(Duration::from_secs(5)).await.unwrap();
     })
