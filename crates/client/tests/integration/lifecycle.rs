@@ -20,7 +20,7 @@ fn tasks() -> usize {
 
 async fn live(cluster: &Cluster) -> Client {
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", "x")).await.unwrap();
     let seen = Arc::new(AtomicUsize::new(0));
     let count = seen.clone();
@@ -59,7 +59,7 @@ async fn the_tasks_of_a_client_end_with_its_last_handle() {
     let cluster = Cluster::with_topic("T", 1).await;
     let before = tasks();
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     drop(client);
     producer.send(Message::new("T", "a producer is a handle, too")).await.unwrap();
     drop(producer);
@@ -118,7 +118,7 @@ async fn a_consumer_that_has_left_is_not_announced_again() {
 async fn a_producer_that_is_shut_down_is_not_announced_again() {
     let cluster = Cluster::with_topic("T", 1).await;
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", "x")).await.unwrap();
     eventually("a heartbeat", || heartbeats(&cluster).iter().any(|data| announces(data, "PG"))).await;
     producer.shutdown(PATIENCE).await;
@@ -126,9 +126,12 @@ async fn a_producer_that_is_shut_down_is_not_announced_again() {
     eventually("another", || heartbeats(&cluster).iter().any(|data| announces(data, "Other"))).await;
     let both = |data: &HeartbeatData| announces(data, "PG") && announces(data, "Other");
     assert!(!heartbeats(&cluster).iter().any(both));
-    let again = client.producer("PG").build().expect("the group is free");
+    let again = client.producer("PG").timeout(PATIENCE).build().expect("the group is free");
     drop(producer);
-    assert!(client.producer("PG").build().is_err(), "the old handle does not take the new one's place");
+    assert!(
+        client.producer("PG").timeout(PATIENCE).build().is_err(),
+        "the old handle does not take the new one's place"
+    );
     drop(again);
 }
 

@@ -26,7 +26,7 @@ async fn a_message_is_stored_and_the_result_says_where() {
     // spec: client 55 56
     let cluster = Cluster::with_topic("T", 4).await;
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     let result = producer.send(Message::new("T", "hello").with_tag("A").with_key("k")).await.unwrap();
     assert_eq!(result.status, SendStatus::SendOk);
     assert_eq!(result.msg_id.len(), 32);
@@ -49,7 +49,7 @@ async fn a_message_is_stored_and_the_result_says_where() {
 #[tokio::test]
 async fn many_sends_share_one_connection() {
     let cluster = Cluster::with_topic("T", 4).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let mut running = tokio::task::JoinSet::new();
     for i in 0..300 {
         let producer = producer.clone();
@@ -71,7 +71,7 @@ async fn a_refusal_that_may_pass_is_tried_on_another_broker() {
     for broker in ["a", "b"] {
         cluster.next(broker, RequestCode::SEND_MESSAGE_V2, busy());
     }
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", "x")).await.unwrap();
     let seen = sends(&cluster);
     assert_eq!(seen.len(), 3);
@@ -87,7 +87,7 @@ async fn a_refusal_for_good_is_final() {
     let cluster = Cluster::with_topic("T", 4).await;
     let refusal = Command::error(ResponseCode::MESSAGE_ILLEGAL, "the message is illegal");
     cluster.next("a", RequestCode::SEND_MESSAGE_V2, Reaction::Answer(refusal));
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let error = producer.send(Message::new("T", "x")).await.unwrap_err();
     assert_eq!(error.kind(), SendErrorKind::Refused(ResponseCode::MESSAGE_ILLEGAL));
     assert_eq!((error.attempts().len(), error.remark()), (1, Some("the message is illegal")));
@@ -180,7 +180,7 @@ async fn a_message_that_is_stored_less_safely_is_a_result() {
             ..SendMessageResponseHeader::default()
         });
     cluster.next("a", RequestCode::SEND_MESSAGE_V2, Reaction::Answer(answer));
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let result = producer.send(Message::new("T", "x")).await.unwrap();
     assert_eq!(result.status, SendStatus::FlushDiskTimeout);
     assert_eq!(sends(&cluster).len(), 1);
@@ -190,7 +190,7 @@ async fn a_message_that_is_stored_less_safely_is_a_result() {
 async fn a_topic_that_does_not_exist_takes_after_the_default_topic() {
     // spec: client 20
     let cluster = Cluster::with_topic("TBW102", 8).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     assert_eq!(producer.queues("New").await.unwrap().len(), 4);
     producer.send(Message::new("New", "x")).await.unwrap();
     let (_, header) = sends(&cluster).remove(0);
@@ -219,7 +219,7 @@ async fn no_route_says_who_was_asked_and_what_to_do() {
 #[tokio::test]
 async fn an_absent_name_server_is_named_with_its_tries() {
     let client = Client::builder().build().unwrap();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     let error = producer.send(Message::new("T", "x")).await.unwrap_err();
     assert_eq!(error.code(), Some(ResponseCode(10_004)), "{error}");
 
@@ -238,7 +238,7 @@ async fn an_absent_name_server_is_named_with_its_tries() {
 async fn a_queue_of_ones_own_gets_one_attempt() {
     // spec: client 38 62
     let cluster = Cluster::with_topic("T", 4).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let queues = producer.queues("T").await.unwrap();
     let result = producer.send_to(&queues[2], Message::new("T", "x")).await.unwrap();
     assert_eq!(result.message_queue.queue_id, 2);
@@ -255,7 +255,7 @@ async fn a_queue_of_ones_own_gets_one_attempt() {
 #[tokio::test]
 async fn a_selector_keeps_a_key_on_its_queue() {
     let cluster = Cluster::with_topic("T", 4).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let mut queues = HashSet::new();
     for i in 0..6 {
         let message = Message::new("T", format!("step {i}"));
@@ -272,7 +272,7 @@ async fn a_selector_keeps_a_key_on_its_queue() {
 async fn one_way_is_sent_once_and_not_answered() {
     // spec: client 39
     let cluster = Cluster::with_topic("T", 4).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send_oneway(Message::new("T", "x")).await.unwrap();
     eventually("the message is there", || cluster.state.log.lock().unwrap().bodies("T") == ["x"]).await;
     let (_, command) = cluster.seen(RequestCode::SEND_MESSAGE_V2).remove(0);
@@ -283,7 +283,7 @@ async fn one_way_is_sent_once_and_not_answered() {
 async fn a_batch_is_one_request() {
     // spec: client 52 57
     let cluster = Cluster::with_topic("T", 4).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let messages: Vec<_> = (0..5).map(|i| Message::new("T", format!("m{i}")).with_tag("A")).collect();
     let result = producer.send_batch(&messages).await.unwrap();
     assert_eq!(result.msg_id.split(',').count(), 5);
@@ -299,14 +299,14 @@ async fn what_cannot_be_sent_is_refused_here() {
     // spec: client 24 28
     let cluster = Cluster::with_topic("T", 4).await;
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     let error = producer.send(Message::new("T", "")).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (SendErrorKind::Invalid, Some(ResponseCode::MESSAGE_ILLEGAL)));
     assert!(cluster.seen(RequestCode::SEND_MESSAGE_V2).is_empty());
-    let taken = client.producer("PG").build().unwrap_err();
+    let taken = client.producer("PG").timeout(PATIENCE).build().unwrap_err();
     assert!(matches!(taken.kind(), RequestErrorKind::GroupTaken(_)), "{taken}");
     drop(producer);
-    client.producer("PG").build().unwrap();
+    client.producer("PG").timeout(PATIENCE).build().unwrap();
     let reserved = client.producer("DEFAULT_PRODUCER").build().unwrap_err();
     assert!(
         matches!(reserved.kind(), RequestErrorKind::Invalid(Invalid::GroupReserved { .. })),
@@ -320,7 +320,7 @@ async fn requests_are_signed() {
     let cluster = Cluster::with_topic("T", 4).await;
     let builder = Client::builder().name_servers(&cluster.address());
     let client = builder.credentials(Credentials::new("key", "secret")).build().unwrap();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", "x")).await.unwrap();
     for code in [RequestCode::GET_ROUTEINFO_BY_TOPIC, RequestCode::SEND_MESSAGE_V2] {
         let (_, command) = cluster.seen(code).remove(0);
@@ -349,7 +349,7 @@ async fn a_known_route_outlives_its_name_server() {
     let builder = Client::builder().name_servers(&cluster.address());
     let client =
         builder.options(|options| options.route_interval = Duration::from_millis(20)).build().unwrap();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", "x")).await.unwrap();
     for _ in 0..1000 {
         let down = Command::error(ResponseCode::SYSTEM_ERROR, "name server not ready");
@@ -368,7 +368,7 @@ async fn a_changed_route_is_followed() {
     let builder = Client::builder().name_servers(&cluster.address());
     let client =
         builder.options(|options| options.route_interval = Duration::from_millis(20)).build().unwrap();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     assert_eq!(producer.queues("T").await.unwrap().len(), 1);
     cluster.topic("T", 6);
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -383,7 +383,7 @@ async fn large_bodies_travel_compressed() {
     // spec: client 48
     let cluster = Cluster::with_topic("T", 1).await;
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     producer.send(Message::new("T", vec![b'x'; 100_000])).await.unwrap();
     let (_, command) = cluster.seen(RequestCode::SEND_MESSAGE_V2).remove(0);
     assert!(command.body.len() < 10_000);
@@ -400,7 +400,7 @@ async fn a_namespace_is_in_every_request_and_under_the_signature() {
     let builder =
         Client::builder().name_servers(&cluster.address()).credentials(Credentials::new("key", "secret"));
     let client = builder.options(|options| options.namespace = Some("tenant".into())).build().unwrap();
-    client.producer("PG").build().unwrap().send(Message::new("T", "x")).await.unwrap();
+    client.producer("PG").timeout(PATIENCE).build().unwrap().send(Message::new("T", "x")).await.unwrap();
     for code in [RequestCode::GET_ROUTEINFO_BY_TOPIC, RequestCode::SEND_MESSAGE_V2] {
         let (_, command) = cluster.seen(code).remove(0);
         assert_eq!(command.fields.get("nsd").as_deref(), Some("true"));

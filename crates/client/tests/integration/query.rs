@@ -2,7 +2,7 @@ use bytes::Bytes;
 use rocketwire::{Message, MessageExt, MessageQuery, OffsetMessageId, RequestErrorKind, ResponseCode};
 use rocketwire_protocol::{Command, RequestCode, header::QueryMessageRequestHeader};
 
-use crate::support::{Cluster, Reaction};
+use crate::support::{Cluster, PATIENCE, Reaction};
 
 fn bodies(messages: &[MessageExt]) -> Vec<&Bytes> {
     messages.iter().map(|message| &message.body).collect()
@@ -82,7 +82,7 @@ async fn a_broker_that_fails_is_named_and_the_others_count() {
 async fn a_message_is_found_at_the_place_that_its_send_named() {
     let cluster = Cluster::with_topic("T", 1).await;
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     let sent = producer.send(Message::new("T", "body")).await.unwrap();
     let id: OffsetMessageId = sent.offset_msg_id.parse().unwrap();
     let message = client.admin().view_message("T", id).await.unwrap();

@@ -16,7 +16,7 @@ async fn a_request_gets_the_reply_that_belongs_to_it() {
     let cluster = Cluster::with_topic("T", 1).await;
     cluster.topic("c_REPLY_TOPIC", 1);
     let client = cluster.client();
-    let producer = client.producer("PG").build().unwrap();
+    let producer = client.producer("PG").timeout(PATIENCE).build().unwrap();
     let asking = producer.request(Message::new("T", "question"), PATIENCE);
     let answering = async {
         eventually("the request", || !cluster.seen(RequestCode::SEND_MESSAGE_V2).is_empty()).await;
@@ -33,7 +33,7 @@ async fn a_request_gets_the_reply_that_belongs_to_it() {
         // The consumer's side: a reply is a message with a code of its own ..
         let reply = reply_to(&request, "answer").unwrap();
         cluster.next("a", RequestCode::SEND_REPLY_MESSAGE_V2, Reaction::Answer(ok()));
-        let replier = client.producer("replier").build().unwrap();
+        let replier = client.producer("replier").timeout(PATIENCE).build().unwrap();
         // .. whose answer the scripted broker gives without a header.
         replier.send_oneway(reply).await.unwrap();
         eventually("the reply", || !cluster.seen(RequestCode::SEND_REPLY_MESSAGE_V2).is_empty()).await;
@@ -59,7 +59,7 @@ async fn a_request_gets_the_reply_that_belongs_to_it() {
 async fn no_reply_is_an_error_of_its_own() {
     // spec: client 69
     let cluster = Cluster::with_topic("T", 1).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let error =
         producer.request(Message::new("T", "question"), Duration::from_millis(300)).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (SendErrorKind::NoReply, Some(ResponseCode(10_006))));
@@ -71,7 +71,7 @@ async fn no_reply_is_an_error_of_its_own() {
 async fn a_request_comes_behind_a_heartbeat_though_its_route_is_known() {
     // spec: client 68
     let cluster = Cluster::with_topic("T", 1).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     producer.warm_up(&["T"]).await.unwrap();
     producer.request(Message::new("T", "question"), Duration::from_millis(300)).await.unwrap_err();
     let codes = cluster.codes();

@@ -21,7 +21,7 @@ fn ends(cluster: &Cluster) -> Vec<EndTransactionRequestHeader> {
 async fn the_broker_hears_what_became_of_the_half_message() {
     // spec: client 63 65
     let cluster = Cluster::with_topic("T", 1).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let mut expected = Vec::new();
     for (state, number) in
         [(TransactionState::Commit, 8), (TransactionState::Rollback, 12), (TransactionState::Unknown, 0)]
@@ -58,7 +58,7 @@ async fn a_half_message_that_is_not_safe_is_rolled_back_unseen() {
             ..SendMessageResponseHeader::default()
         });
     cluster.next("a", RequestCode::SEND_MESSAGE_V2, Reaction::Answer(answer));
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let ran = AtomicBool::new(false);
     let local = async |_| {
         ran.store(true, Ordering::SeqCst);
@@ -77,7 +77,7 @@ async fn a_half_message_that_is_not_safe_is_rolled_back_unseen() {
 async fn a_local_panic_leaves_the_outcome_open() {
     // spec: client 67
     let cluster = Cluster::with_topic("T", 1).await;
-    let producer = cluster.client().producer("PG").build().unwrap();
+    let producer = cluster.client().producer("PG").timeout(PATIENCE).build().unwrap();
     let local = async |_: Message| -> TransactionState { panic!("oh") };
     let result = producer.send_in_transaction(Message::new("T", "x"), local).await.unwrap();
     assert_eq!(result.state, TransactionState::Unknown);
